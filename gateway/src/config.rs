@@ -1,0 +1,85 @@
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use proto::{AgentId, limits};
+
+/// Everything a gateway needs to run, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Public HTTP.
+    pub http: SocketAddr,
+    /// Agents over gRPC.
+    pub grpc: SocketAddr,
+    /// Agents over WebSocket.
+    pub ws: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+    /// Domains whose direct children are agents, lower case, without dots at either end; never empty.
+    pub domains: Vec<String>,
+    /// The file that `token new` writes.
+    pub tokens: PathBuf,
+    /// How an agent's public URL is made; the default is `http://{agent}.{domain}:{port}` with the port of `http`.
+    pub public_url: Option<UrlTemplate>,
+    /// The gateway's name for itself in logs and towards agents.
+    pub gateway_id: String,
+    /// Names under which agents may have dialled this gateway. Empty: whatever the link says.
+    pub audiences: Vec<String>,
+    /// Times and amounts.
+    pub limits: Limits,
+}
+
+/// Times and amounts, each with a default.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From handing a request over to its response head: 504 after it.
+    pub response_timeout: Duration,
+    /// How long an exchange may rest after its head; zero is for ever.
+    pub idle_timeout: Duration,
+    /// Silence after which an agent sends a PING.
+    pub heartbeat_interval: Duration,
+    /// How long an agent waits for any frame after a PING.
+    pub heartbeat_timeout: Duration,
+    /// How long requests may go on after SIGTERM.
+    pub grace_period: Duration,
+    /// Requests in progress at a time on one session: 503 beyond it.
+    pub max_concurrent: u32,
+    /// Time to read a request head, and the pause allowed between two requests of one connection.
+    pub header_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            response_timeout: limits::RESPONSE_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+            heartbeat_interval: limits::HEARTBEAT_INTERVAL,
+            heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
+            grace_period: limits::DRAIN_DEADLINE,
+            max_concurrent: limits::MAX_CONCURRENT,
+            header_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A URL with a place for the agent id, e.g. `https://{agent}.example.com`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlTemplate(String);
+
+/// A template without `{agent}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a public URL needs {{agent}} where the agent id belongs, e.g. https://{{agent}}.example.com")]
+pub struct InvalidUrlTemplate;
+
+impl UrlTemplate {
+    /// Takes a URL that contains `{agent}`.
+    ///
+    /// # Errors
+    /// [`InvalidUrlTemplate`] if it does not.
+    pub fn parse(text: &str) -> Result<Self, InvalidUrlTemplate> {
+        text.contains("{agent}").then(|| Self(text.to_owned())).ok_or(InvalidUrlTemplate)
+    }
+
+    /// The URL of one agent.
+    pub fn url(&self, agent_id: &AgentId) -> String {
+        self.0.replace("{agent}", agent_id.as_str())
+    }
+}

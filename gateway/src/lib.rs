@@ -1,0 +1,5 @@
+//! The gateway: public HTTP in, agents' links out.
+
+mod config;
+
+pub use config::{Config, InvalidUrlTemplate, Limits, UrlTemplate};

@@ -1,0 +1,27 @@
+//! What the two ends of an indraNet link must agree on, byte for byte.
+//!
+//! - [`AgentFrame`] and [`GatewayFrame`]: everything that travels on a link, generated from
+//!   `indranet/tunnel/v1/tunnel.proto`.
+//! - [`AgentId`], [`Credential`] and [`auth`]: who an agent is and how it proves it.
+//! - [`headers`]: HTTP fields to and from the wire without loss.
+//! - [`window`]: the arithmetic of credit.
+//! - [`codec`]: many frames in one WebSocket message.
+//! - [`limits`]: every bound that both ends and every transport share.
+//!
+//! Invariant: nothing here does I/O, reads a clock or draws randomness. Policy (which tokens exist, how much clock
+//! skew is tolerated) is not agreement and lives with the gateway.
+
+mod agent_id;
+pub mod auth;
+pub mod codec;
+mod credential;
+mod frame;
+pub mod headers;
+pub mod limits;
+pub mod window;
+mod wire;
+
+pub use agent_id::{AgentId, InvalidAgentId};
+pub use credential::{Credential, InvalidCredential, Secret, TokenId};
+pub use frame::{Frame, InvalidId, parse_id};
+pub use wire::*;
