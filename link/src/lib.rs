@@ -1,1 +1,31 @@
-//! (to come)
+//! What both ends of a link run, whatever carries its frames.
+//!
+//! - [`InFlight`]: the exchanges of one link as state machines, with their credit, their queues and the order in which
+//!   their frames leave. Synchronous and deterministic: frames and times go in, frames and wake-ups come out.
+//! - [`Link`]: the same table behind one lock, with async faces: [`Sender`] and [`Receiver`] for the two halves of an
+//!   exchange, [`Outbound`] for the transport that carries the frames away.
+//! - [`Heartbeat`] and [`Silence`]: when to ping and when to give a peer up.
+//! - [`LinkError`], [`CloseReason`], [`Abort`]: why a transport, a link, an exchange ended.
+//!
+//! Invariant: whoever reads frames off a link never waits for a consumer. Credit bounds every queue, so a frame is
+//! queued, or it breaks the protocol and costs its sender that one exchange.
+
+mod budget;
+mod chunks;
+mod end;
+mod exchange;
+mod handles;
+mod heartbeat;
+mod inflight;
+mod lanes;
+mod outbound;
+mod rtt;
+mod strikes;
+
+pub use budget::Budget;
+pub use end::{Abort, CloseReason, LinkError};
+pub use handles::{Link, Opened, Receiver, Sender, TakenUp};
+pub use heartbeat::{Beat, Heartbeat, Silence};
+pub use inflight::{InFlight, OpenError, ReaderGone, Settings};
+pub use outbound::Outbound;
+pub use strikes::TooManyViolations;

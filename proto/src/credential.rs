@@ -31,6 +31,11 @@ impl Secret {
         Zeroizing::new(URL_SAFE_NO_PAD.encode(self.0))
     }
 
+    /// Whether both are the same key. Not constant-time: for two secrets of one's own only.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -53,13 +53,17 @@ own_frames! {
 impl TunnelClose {
     /// A close without trailers. `message` is for logs and is cut to [`crate::limits::MAX_CLOSE_MESSAGE`] bytes.
     pub fn because(id: Uuid, reason: tunnel_close::Reason, message: &str) -> Self {
-        let end = message.floor_char_boundary(crate::limits::MAX_CLOSE_MESSAGE);
         Self {
             id: id.to_string(),
             reason: reason.into(),
-            message: message[..end].to_owned(),
+            message: cut(message).to_owned(),
             trailers: Vec::new(),
         }
+    }
+
+    /// The message, cut to what a close may carry.
+    pub fn short_message(&self) -> &str {
+        cut(&self.message)
     }
 }
 
@@ -73,6 +77,16 @@ impl ControlMessage {
     pub fn pong(payload: bytes::Bytes) -> Self {
         Self { r#type: control_message::Type::Pong.into(), payload }
     }
+}
+
+/// The longest beginning of `message` that fits into [`crate::limits::MAX_CLOSE_MESSAGE`] bytes.
+fn cut(message: &str) -> &str {
+    let fits = |end: &usize| *end <= crate::limits::MAX_CLOSE_MESSAGE;
+    if fits(&message.len()) {
+        return message;
+    }
+    let end = message.char_indices().map(|(start, _)| start).take_while(fits).last().unwrap_or(0);
+    &message[..end]
 }
 
 /// A text in an `id` field that is not a hyphenated UUID.
@@ -89,4 +103,27 @@ pub fn parse_id(text: &str) -> Result<Uuid, InvalidId> {
         return Err(InvalidId);
     }
     Uuid::try_parse(text).map_err(|_| InvalidId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let close =
+            |text: &str| TunnelClose::because(Uuid::nil(), tunnel_close::Reason::Internal, text).message;
+        assert_eq!(close("short"), "short");
+        assert_eq!(close(&"x".repeat(300)).len(), 256);
+        assert_eq!(close(&"\u{20ac}".repeat(100)).len(), 255);
+    }
+
+    #[test]
+    fn only_hyphenated_uuids_are_ids() {
+        let id = Uuid::from_u128(0x7c9e_6679_7425_40de_944b_e07f_c1f9_0ae7);
+        assert_eq!(parse_id("7c9e6679-7425-40de-944b-e07fc1f90ae7"), Ok(id));
+        for text in ["", "7c9e6679742540de944be07fc1f90ae7", "{7c9e6679-7425-40de-944b-e07fc1f90ae7}", "x"] {
+            assert_eq!(parse_id(text), Err(InvalidId), "{text}");
+        }
+    }
 }

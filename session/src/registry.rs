@@ -1,0 +1,119 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use proto::{AgentId, drain};
+
+use crate::session::Session;
+
+/// Agent id to live sessions. Several agents may serve one id; the same process connecting again replaces its own older
+/// session.
+#[derive(Default)]
+pub struct Registry {
+    agents: RwLock<HashMap<AgentId, Vec<Arc<Session>>>>,
+}
+
+impl Registry {
+    /// Makes `session` a choice for requests, for as long as the registration lives.
+    pub fn register(self: &Arc<Self>, session: &Arc<Session>) -> Registration {
+        let replaced: Vec<Arc<Session>> = {
+            let mut agents = self.write();
+            let sessions = agents.entry(session.agent_id().clone()).or_default();
+            let replaced = sessions.extract_if(.., |older| older.is_same_instance(session)).collect();
+            sessions.push(Arc::clone(session));
+            replaced
+        };
+        for older in replaced {
+            older.retire(drain::Reason::Replaced);
+        }
+        Registration { registry: Arc::clone(self), session: Arc::clone(session) }
+    }
+
+    /// The session with the least in progress among those of `agent_id` that take requests.
+    pub fn pick(&self, agent_id: &str) -> Option<Arc<Session>> {
+        let agents = self.read();
+        let sessions = agents.get(agent_id)?.iter().filter(|session| !session.is_retired());
+        sessions.min_by_key(|session| session.in_flight()).cloned()
+    }
+
+    /// All sessions of this moment.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.read().values().flatten().cloned().collect()
+    }
+
+    /// Removes exactly this session: a late goodbye must not remove the heir of the same agent.
+    fn remove(&self, session: &Arc<Session>) {
+        let mut agents = self.write();
+        if let Some(sessions) = agents.get_mut(session.agent_id().as_str()) {
+            sessions.retain(|other| !Arc::ptr_eq(other, session));
+            if sessions.is_empty() {
+                agents.remove(session.agent_id().as_str());
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<AgentId, Vec<Arc<Session>>>> {
+        self.agents.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<AgentId, Vec<Arc<Session>>>> {
+        self.agents.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.read().iter().map(|(id, sessions)| (id, sessions.len()))).finish()
+    }
+}
+
+/// A session's place in the registry; dropping it gives the place up.
+#[derive(Debug)]
+pub struct Registration {
+    registry: Arc<Registry>,
+    session: Arc<Session>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.remove(&self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(instance: &str) -> Arc<Session> {
+        Session::for_tests("myapp", instance)
+    }
+
+    #[test]
+    fn a_late_goodbye_does_not_remove_the_heir() {
+        let registry = Arc::new(Registry::default());
+        let (older, newer) = (session("one"), session("one"));
+        let first = registry.register(&older);
+        let second = registry.register(&newer);
+        assert!(older.is_retired());
+        drop(first);
+        assert!(Arc::ptr_eq(&registry.pick("myapp").unwrap(), &newer));
+        drop(second);
+        assert!(registry.pick("myapp").is_none());
+    }
+
+    #[test]
+    fn agents_of_other_processes_share_the_id() {
+        let registry = Arc::new(Registry::default());
+        let (one, two, nameless) = (session("one"), session("two"), session(""));
+        let _registrations = [&one, &two, &nameless, &session("")].map(|session| registry.register(session));
+        assert_eq!(registry.sessions().len(), 4);
+        assert!(![one, two, nameless].iter().any(|session| session.is_retired()));
+    }
+
+    #[test]
+    fn unknown_agents_have_no_session() {
+        assert!(Arc::new(Registry::default()).pick("myapp").is_none());
+    }
+}

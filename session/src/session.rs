@@ -1,0 +1,149 @@
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, OnceLock, atomic::AtomicBool},
+};
+
+use link::{CloseReason, Link, OpenError, Opened};
+use proto::{AgentId, GatewayFrame, TokenId, TunnelRequest, drain};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{ResponseHead, sweeper::Sweeper};
+
+/// A link as the gateway holds it.
+pub type GatewayLink = Link<GatewayFrame, ResponseHead>;
+/// What a transport writes to an agent.
+pub type Outbound = link::Outbound<GatewayFrame, ResponseHead>;
+/// The response half of an exchange; dropping it early cancels the request at the agent.
+pub type Exchange = link::Receiver<GatewayFrame, ResponseHead>;
+/// The request half of an exchange.
+pub type Upload = link::Sender<GatewayFrame, ResponseHead>;
+
+/// One agent's link, authenticated and running.
+pub struct Session {
+    pub(crate) id: Uuid,
+    pub(crate) agent_id: AgentId,
+    pub(crate) token: TokenId,
+    pub(crate) instance_id: String,
+    pub(crate) transport: &'static str,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) link: GatewayLink,
+    pub(crate) retirement: Retirement,
+    pub(crate) watched: AtomicBool,
+    pub(crate) sweeper: Sweeper,
+}
+
+/// That a session shall end once its exchanges have, and why.
+#[derive(Debug, Default)]
+pub(crate) struct Retirement {
+    reason: OnceLock<drain::Reason>,
+    pub(crate) begun: CancellationToken,
+}
+
+impl Retirement {
+    pub(crate) fn reason(&self) -> drain::Reason {
+        self.reason.get().copied().unwrap_or(drain::Reason::Unspecified)
+    }
+}
+
+impl Session {
+    /// The session's UUID, as the agent knows it.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The agent at the other end.
+    pub fn agent_id(&self) -> &AgentId {
+        &self.agent_id
+    }
+
+    /// The credential that the agent used.
+    pub fn token(&self) -> &TokenId {
+        &self.token
+    }
+
+    /// The transport's label.
+    pub fn transport(&self) -> &'static str {
+        self.transport
+    }
+
+    /// Where the agent's connection comes from, if the transport knows.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Exchanges in progress.
+    pub fn in_flight(&self) -> usize {
+        self.link.table().active()
+    }
+
+    /// Longest body that [`Session::call`] may take inside the request.
+    pub fn inline_limit(&self) -> usize {
+        self.link.table().inline_limit()
+    }
+
+    /// Opens an exchange with `request`, whose `id` is `id` as text. There is an [`Upload`] unless the request says
+    /// `end_stream`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the agent has not seen the request then.
+    pub fn call(
+        self: &Arc<Self>,
+        id: Uuid,
+        request: TunnelRequest,
+    ) -> Result<Opened<GatewayFrame, ResponseHead>, OpenError> {
+        let (inline, end) = (request.body.len(), request.end_stream);
+        let opened = self.link.open(id, inline, end, |window| TunnelRequest { window, ..request }.into())?;
+        self.sweeper.watch(self);
+        Ok(opened)
+    }
+
+    /// Takes no new requests and ends once those in progress have, or the deadline has passed.
+    pub fn retire(&self, reason: drain::Reason) {
+        let _ = self.retirement.reason.set(reason); // the first reason counts
+        self.retirement.begun.cancel();
+    }
+
+    /// Whether the session was told to end.
+    pub fn is_retired(&self) -> bool {
+        self.retirement.begun.is_cancelled()
+    }
+
+    /// Ends the session and every exchange on it at once.
+    pub fn close(&self, reason: CloseReason) {
+        self.link.close(reason);
+    }
+
+    /// Whether both sessions are of one agent process.
+    pub(crate) fn is_same_instance(&self, other: &Self) -> bool {
+        !self.instance_id.is_empty() && self.instance_id == other.instance_id && self.token == other.token
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_tests(agent_id: &str, instance_id: &str) -> Arc<Self> {
+        let (link, _outbound) =
+            Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(0)));
+        Arc::new(Self {
+            id: Uuid::nil(),
+            agent_id: AgentId::parse(agent_id).expect("a valid id"),
+            token: TokenId::parse("itk_test").expect("a valid token id"),
+            instance_id: instance_id.to_owned(),
+            transport: "test",
+            peer: None,
+            link,
+            retirement: Retirement::default(),
+            watched: AtomicBool::new(false),
+            sweeper: Sweeper::default(),
+        })
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id)
+            .field("agent_id", &self.agent_id)
+            .finish_non_exhaustive()
+    }
+}
