@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{borrow::Cow, fmt, time::Duration};
 
 use proto::{AgentId, Credential};
 
@@ -50,4 +50,39 @@ pub struct GatewayUrl {
     pub host: String,
     /// TCP port.
     pub port: u16,
+}
+
+impl Transport {
+    /// The name in messages and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::WebSocket => "ws",
+        }
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}:{}", bracketed(&self.host), self.port)
+    }
+}
+
+impl fmt::Display for GatewayUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let s = if self.tls { "s" } else { "" };
+        write!(f, "{}{s}://{}", self.transport.label(), self.authority())
+    }
+}
+
+impl GatewayUrl {
+    /// Host and port, as they stand in a URL.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", bracketed(&self.host), self.port)
+    }
+}
+
+/// An IPv6 address as it stands in a URL (RFC 3986, section 3.2.2).
+fn bracketed(host: &str) -> Cow<'_, str> {
+    if host.contains(':') { format!("[{host}]").into() } else { host.into() }
 }

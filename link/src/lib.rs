@@ -5,11 +5,13 @@
 //! - [`Link`]: the same table behind one lock, with async faces: [`Sender`] and [`Receiver`] for the two halves of an
 //!   exchange, [`Outbound`] for the transport that carries the frames away.
 //! - [`Heartbeat`] and [`Silence`]: when to ping and when to give a peer up.
+//! - [`Beginning`]: what of a body can travel inside its head.
 //! - [`LinkError`], [`CloseReason`], [`Abort`]: why a transport, a link, an exchange ended.
 //!
 //! Invariant: whoever reads frames off a link never waits for a consumer. Credit bounds every queue, so a frame is
 //! queued, or it breaks the protocol and costs its sender that one exchange.
 
+mod beginning;
 mod budget;
 mod chunks;
 mod end;
@@ -22,6 +24,7 @@ mod outbound;
 mod rtt;
 mod strikes;
 
+pub use beginning::{Beginning, Ending};
 pub use budget::Budget;
 pub use end::{Abort, CloseReason, LinkError};
 pub use handles::{Link, Opened, Receiver, Sender, TakenUp};

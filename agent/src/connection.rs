@@ -1,0 +1,172 @@
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::StreamExt as _;
+use link::{Budget, CloseReason, Link, ReaderGone, Settings};
+use proto::{AgentFrame, ConnectAccepted, ConnectError, auth, connect_error::Code, gateway_frame, limits};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::{
+    Config, GatewayUrl, connect_request,
+    dial::{self, DialError, Inbound},
+};
+
+/// A link as the agent holds it.
+pub(crate) type AgentLink = Link<AgentFrame, Infallible>;
+
+/// From an address to an accepted link.
+///
+/// ```text
+/// Idle --dial--> Dialing --transport up, ConnectRequest sent--> Authenticating
+/// Authenticating --ConnectAccepted, its signature good--> Ready  (the caller runs a session)
+/// Authenticating --ConnectError CLOCK_SKEW--> Dialing            (once, with the gateway's time)
+/// Authenticating --ConnectError, 5 s, a wrong signature--> Idle  (the caller backs off)
+/// Dialing --transport error, 5 s--> Idle
+/// ```
+pub(crate) struct Connector {
+    pub(crate) config: Arc<Config>,
+    pub(crate) instance_id: Uuid,
+    /// What to add to this host's clock to get the gateway's, in milliseconds.
+    clock_offset: i64,
+    budget: Budget,
+}
+
+/// A link that the gateway accepted.
+pub(crate) struct Ready {
+    pub(crate) link: AgentLink,
+    pub(crate) inbound: Inbound,
+    pub(crate) accepted: ConnectAccepted,
+}
+
+/// Why an address did not accept us.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ConnectFailure {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{}", refusal(.0))]
+    Refused(ConnectError),
+    #[error("the link ended before the gateway answered: {0}")]
+    Ended(String),
+    #[error("connected, but no answer within {} s", limits::CONNECT_TIMEOUT.as_secs())]
+    Silent,
+    #[error("the gateway does not know this token's secret: something else answers at this address")]
+    Impostor,
+}
+
+fn refusal(error: &ConnectError) -> String {
+    let code = error.code().as_str_name().trim_start_matches("CODE_").to_ascii_lowercase();
+    format!("refused by the gateway ({code}): {}", error.message)
+}
+
+impl ConnectFailure {
+    /// Whether trying again with the same settings is hopeless.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Refused(error) => !error.retryable || error.code() == Code::ClockSkew,
+            Self::Dial(DialError::Unsupported(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// The pause that the gateway asks for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(error) if error.retry_after_ms > 0 => {
+                Some(Duration::from_millis(error.retry_after_ms.into()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Connector {
+    pub(crate) fn new(config: Arc<Config>) -> Self {
+        let budget = Budget::new(limits::PROCESS_BUDGET);
+        Self { config, instance_id: Uuid::new_v4(), clock_offset: 0, budget }
+    }
+
+    /// Dials `url` and authenticates.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub(crate) async fn connect(&mut self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+        match self.attempt(url).await {
+            Err(ConnectFailure::Refused(error)) if error.code() == Code::ClockSkew => {
+                self.clock_offset = error.server_time - unix_millis();
+                tracing::warn!(
+                    offset_ms = self.clock_offset,
+                    "this host's clock differs from the gateway's; correcting for it"
+                );
+                self.attempt(url).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+        let (link, outbound) = Link::new(self.settings());
+        let nonce: [u8; auth::NONCE_LEN] = rand::random();
+        let request = connect_request::signed(
+            &self.config.agent_id,
+            &self.config.credential,
+            &url.host,
+            self.instance_id,
+            unix_millis() + self.clock_offset,
+            nonce,
+            self.config.max_concurrent,
+        );
+        link.table().push_control(request);
+        let mut inbound = dial::dial(url, outbound).await?;
+        let first =
+            timeout(limits::CONNECT_TIMEOUT, inbound.next()).await.map_err(|_| ConnectFailure::Silent)?;
+        let frame = match first {
+            Some(Ok(frame)) => frame.frame,
+            Some(Err(error)) => return Err(ConnectFailure::Ended(error.to_string())),
+            None => return Err(ConnectFailure::Ended("closed".to_owned())),
+        };
+        match frame {
+            Some(gateway_frame::Frame::Accepted(accepted)) => {
+                self.check_signature(&accepted, &nonce)?;
+                let max_concurrent = accepted.max_concurrent.clamp(1, limits::MAX_CONCURRENT) as usize;
+                link.table().agree(max_concurrent, accepted.initial_window);
+                Ok(Ready { link, inbound, accepted })
+            }
+            Some(gateway_frame::Frame::Error(error)) => Err(ConnectFailure::Refused(error)),
+            _ => {
+                link.close(CloseReason::Protocol("expected ConnectAccepted".into()));
+                Err(ConnectFailure::Ended(
+                    "its first frame was neither ConnectAccepted nor ConnectError".into(),
+                ))
+            }
+        }
+    }
+
+    fn check_signature(&self, accepted: &ConnectAccepted, nonce: &[u8]) -> Result<(), ConnectFailure> {
+        let transcript = auth::accept_transcript(nonce, &accepted.session_id, &accepted.gateway_id);
+        auth::verify(&self.config.credential.secret, &transcript, &accepted.server_signature)
+            .map_err(|_| ConnectFailure::Impostor)
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            max_concurrent: limits::MAX_CONCURRENT as usize,
+            send_window: limits::INITIAL_WINDOW,
+            recv_window: limits::INITIAL_WINDOW,
+            reader_gone: ReaderGone::StopSending,
+            // The gateway keeps the clock of an exchange and cancels what is overdue.
+            response_timeout: None,
+            idle_timeout: None,
+            budget: self.budget.clone(),
+        }
+    }
+}
+
+fn unix_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
