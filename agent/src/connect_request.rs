@@ -1,3 +1,5 @@
+//! The first frame of a link.
+
 use proto::{AgentId, ConnectRequest, Credential, Feature, auth, limits};
 use uuid::Uuid;
 
@@ -33,3 +35,6 @@ pub fn signed(
     request.signature = auth::sign(&credential.secret, &transcript).to_vec().into();
     request
 }
+
+#[cfg(test)]
+mod tests;

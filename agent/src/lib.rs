@@ -1,7 +1,18 @@
 //! The agent: dials a gateway and serves its requests from a local HTTP service.
 
+mod backoff;
 mod config;
+pub mod connect_request;
+mod connection;
+mod dial;
 mod event;
+mod forward;
+mod run;
+mod session;
+mod upstream;
 
+pub use cli::Shutdown;
 pub use config::{Config, GatewayUrl, Transport, Upstream};
 pub use event::{Event, Observer};
+pub use run::{RunError, run};
+pub use upstream::{UpstreamBody, UpstreamError, UpstreamPool};

@@ -1,1 +1,27 @@
-//! (to come)
+//! What both command lines share, so that `gateway-tunnel` and `agent-tunnel` feel like one program.
+//!
+//! - [`run`], [`Failure`] and [`Exit`]: from arguments to an exit code, with errors printed in one place.
+//! - [`Layers`] and [`Layer`]: one struct of settings filled from flags, the environment and a TOML file.
+//! - [`log`]: what is logged, in which format, and what never is.
+//! - [`signals`]: SIGTERM and SIGINT as a [`Shutdown`].
+//! - [`Completions`] and [`Manual`]: the commands that every program has.
+//!
+//! Invariant: nothing here prints the content of a file or the value of a variable that may hold a secret.
+
+mod exit;
+mod file;
+mod layer;
+pub mod log;
+mod manual;
+pub mod output;
+mod program;
+pub mod signals;
+mod span;
+
+pub use exit::{Exit, Failure};
+pub use file::{FileError, Layers, Resolved};
+pub use layer::{Layer, one_or_many};
+pub use manual::{Completions, Manual};
+pub use program::run;
+pub use signals::Shutdown;
+pub use span::{InvalidSpan, Span};

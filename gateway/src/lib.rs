@@ -1,5 +1,19 @@
 //! The gateway: public HTTP in, agents' links out.
 
+mod admin;
 mod config;
+mod connections;
+mod error;
+mod grpc;
+mod ingress;
+mod listener;
+mod metrics;
+mod reload;
+mod route;
+mod server;
+pub mod tokens;
 
 pub use config::{Config, InvalidUrlTemplate, Limits, UrlTemplate};
+pub use cli::Shutdown;
+pub use server::{Addresses, Gateway, ServeError, serve};
+pub use tokens::{TokenFile, TokenFileError};

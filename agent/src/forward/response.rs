@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Extensions, Version};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::ext::ReasonPhrase;
 use link::{Abort, Beginning, Ending};
@@ -82,7 +83,11 @@ async fn send_rest(
             None => ending = Some(Ending::Clean),
             Some(Err(error)) => ending = Some(Ending::Broken(error)),
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => send_chunk(data, sender, bytes).await?,
+                Ok(data) => {
+                    send_chunk(data, sender, bytes).await?;
+                    // Asked now and not at the next turn, the end travels with the last chunk.
+                    ending = body.is_end_stream().then_some(Ending::Clean);
+                }
                 Err(other) => ending = other.into_trailers().ok().map(Ending::Trailers),
             },
         }

@@ -1,0 +1,96 @@
+//! From what was given to what is valid.
+
+use std::time::Duration;
+
+use ::cli::{Span, log};
+use agent::{Config, GatewayUrl};
+use proto::{AgentId, InvalidAgentId, limits};
+
+use super::{
+    credential::{self, CredentialError},
+    gateway_url::{self, GatewayUrlError},
+    settings::Settings,
+    slug::slug,
+    target::{self, TargetError},
+};
+
+/// Settings in which nothing is missing or wrong.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) config: Config,
+    pub(super) quiet: bool,
+    pub(super) log_format: log::Format,
+}
+
+/// What is missing or wrong in the settings of `connect`, with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfigError {
+    #[error("no local service; say which, e.g. `agent-tunnel connect 3000`")]
+    NoTarget,
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    Gateway(#[from] GatewayUrlError),
+    #[error("`{id}` cannot be the agent's --id")]
+    Id { id: String, source: InvalidAgentId },
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error("--grace-period is too long; at most 49 days are possible")]
+    GracePeriod,
+}
+
+impl Checked {
+    /// Fills in defaults and checks everything that can be checked without opening a socket.
+    pub(super) fn new(settings: Settings) -> Result<Self, ConfigError> {
+        let upstream = target::parse(&settings.target.ok_or(ConfigError::NoTarget)?)?;
+        let gateways = gateways(&settings.gateway)?;
+        let credential = credential::find(settings.token, settings.token_file)?;
+        let agent_id = match settings.id {
+            Some(id) => AgentId::parse(&id).map_err(|source| ConfigError::Id { id, source })?,
+            None => slug(&credential.token, &upstream),
+        };
+        let config = Config {
+            upstream,
+            gateways,
+            agent_id,
+            credential,
+            max_retries: settings.max_retries,
+            grace_period: grace_period(settings.grace_period)?,
+            max_concurrent: settings.max_concurrent.unwrap_or_default(),
+        };
+        let log_format = settings.log_format.unwrap_or_default();
+        Ok(Self { config, quiet: settings.quiet.unwrap_or_default(), log_format })
+    }
+
+    /// The settings that would give the same again, but for the token.
+    pub(super) fn into_settings(self) -> Settings {
+        let Config { upstream, gateways, agent_id, max_retries, grace_period, max_concurrent, .. } = self.config;
+        Settings {
+            target: Some(upstream.to_string()),
+            gateway: gateways.iter().map(GatewayUrl::to_string).collect(),
+            id: Some(agent_id.to_string()),
+            token: None,
+            token_file: None,
+            max_retries,
+            grace_period: Some(grace_period.into()),
+            max_concurrent: Some(max_concurrent),
+            quiet: Some(self.quiet),
+            log_format: Some(self.log_format),
+            log_level: None,
+        }
+    }
+}
+
+/// The addresses to dial; the default one if none is given.
+pub(super) fn gateways(given: &[String]) -> Result<Vec<GatewayUrl>, GatewayUrlError> {
+    if given.is_empty() { gateway_url::expand(&[gateway_url::DEFAULT.to_owned()]) } else { gateway_url::expand(given) }
+}
+
+/// A deadline must not overflow the clock, and travels as milliseconds in 32 bits.
+fn grace_period(given: Option<Span>) -> Result<Duration, ConfigError> {
+    let time = given.map_or(limits::DRAIN_DEADLINE, |Span(time)| time);
+    if time.as_millis() > u32::MAX.into() { Err(ConfigError::GracePeriod) } else { Ok(time) }
+}
+
+#[cfg(test)]
+mod tests;

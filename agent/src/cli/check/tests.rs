@@ -1,0 +1,55 @@
+use std::error::Error as _;
+
+use proto::Secret;
+
+use super::*;
+
+fn checked(toml: &str) -> Result<Checked, ConfigError> {
+    let mut settings: Settings = toml_settings(toml);
+    settings.token = Some(format!("itk_a_{}", *Secret::from_bytes([7; 32]).reveal()).parse().unwrap());
+    Checked::new(settings)
+}
+
+fn toml_settings(text: &str) -> Settings {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn what_is_not_given_has_the_documented_default() {
+    let Checked { config, quiet, log_format } = checked(r#"{"target": "3000"}"#).unwrap();
+    assert_eq!(config.upstream.to_string(), "http://127.0.0.1:3000");
+    let gateways: Vec<_> = config.gateways.iter().map(ToString::to_string).collect();
+    assert_eq!(gateways, ["grpc://127.0.0.1:8081", "ws://127.0.0.1:8080"]);
+    assert_eq!(config.agent_id, slug(&config.credential.token, &config.upstream));
+    assert_eq!(config.max_retries, None);
+    assert_eq!(config.grace_period, Duration::from_secs(30));
+    assert_eq!(config.max_concurrent, 0);
+    assert_eq!((quiet, log_format), (false, log::Format::Text));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_remedy() {
+    for (settings, part) in [
+        (r#"{}"#, "`agent-tunnel connect 3000`"),
+        (r#"{"target": "https://web"}"#, "https are not supported yet"),
+        (r#"{"target": "3000", "gateway": "gw"}"#, "`gw` is not a gateway"),
+        (r#"{"target": "3000", "id": "My App"}"#, "`My App` cannot be the agent's --id"),
+        (r#"{"target": "3000", "grace_period": "50days"}"#, "--grace-period is too long"),
+    ] {
+        let error = checked(settings).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let error = Checked::new(toml_settings(r#"{"target": "3000"}"#)).unwrap_err();
+    assert!(error.to_string().contains("INDRANET_TOKEN"), "{error}");
+}
+
+#[test]
+fn a_malformed_token_is_never_repeated() {
+    let mut settings = toml_settings(r#"{"target": "3000"}"#);
+    settings.token = Some("itk_a_notasecret".parse().unwrap());
+    assert!(!format!("{settings:?}").contains("notasecret"));
+    let error = Checked::new(settings).unwrap_err();
+    let source = error.source().unwrap();
+    assert!(!format!("{error} {source} {error:?}").contains("notasecret"), "{error}");
+    assert!(error.to_string().contains("--token is malformed"), "{error}");
+}

@@ -1,0 +1,69 @@
+use std::io::{self, IsTerminal as _};
+
+use ::cli::{Failure, Layers, Resolved, log, output, signals};
+
+use super::{
+    check::Checked,
+    credential,
+    settings::Settings,
+};
+use crate::Display;
+
+/// The files that are looked for are called `agent.toml`.
+const FILE_NAME: &str = "agent";
+
+/// Makes the service reachable until a signal ends the agent.
+pub(super) fn connect(layers: Layers<Settings>) -> Result<(), Failure> {
+    let settings = resolve(layers)?.settings;
+    let display = display(&settings);
+    begin_log(&settings, display)?;
+    let Checked { config, .. } = Checked::new(settings).map_err(Failure::configuration)?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Failure::runtime)?;
+    let result = runtime.block_on(async {
+        let shutdown = signals::watch().map_err(Failure::runtime)?;
+        crate::run(config, display, shutdown).await
+    });
+    // Not waited for: a name look-up that nobody needs any more.
+    runtime.shutdown_background();
+    result
+}
+
+/// Checks settings as `connect` does, prints them all but for the token, and ends.
+pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
+    let Resolved { settings, file } = resolve(layers)?;
+    begin_log(&settings, Display::Log)?;
+    let (token_file, log_level) = (settings.token_file.clone(), settings.log_level.clone());
+    let checked = Checked::new(settings).map_err(Failure::configuration)?;
+    let settings = Settings { token_file, log_level, ..checked.into_settings() };
+    let toml = output::settings(&settings).map_err(Failure::runtime)?;
+    let origin = file.map_or("no file".to_owned(), |file| file.display().to_string());
+    output::write(format!("configuration ok\n\n# from flags, environment and {origin}\n{toml}").as_bytes())
+        .map_err(Failure::runtime)
+}
+
+/// The variable with the token lies below both flags, but above the file, which can only name a file in turn.
+fn resolve(mut layers: Layers<Settings>) -> Result<Resolved<Settings>, Failure> {
+    let given = &mut layers.settings;
+    given.token = credential::or_env(given.token.take(), given.token_file.as_ref());
+    layers.resolve(FILE_NAME).map_err(Failure::configuration)
+}
+
+/// A person watches if both streams are terminals; a live display needs both.
+fn display(settings: &Settings) -> Display {
+    let plain = settings.quiet.unwrap_or_default() || settings.log_format == Some(log::Format::Json);
+    if !plain && io::stdout().is_terminal() && io::stderr().is_terminal() {
+        Display::Terminal
+    } else {
+        Display::Log
+    }
+}
+
+/// Next to a live display, and with `--quiet`, only what is wrong is logged unless more is asked for.
+fn begin_log(settings: &Settings, display: Display) -> Result<(), Failure> {
+    let quiet = settings.quiet.unwrap_or_default() || display == Display::Terminal;
+    let default = if quiet { "warn" } else { log::DEFAULT_LEVEL };
+    let level = settings.log_level.as_deref().unwrap_or(default);
+    log::init(settings.log_format.unwrap_or_default(), level).map_err(Failure::configuration)
+}

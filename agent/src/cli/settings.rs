@@ -1,0 +1,72 @@
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use cli::{Span, log::Format};
+use serde::{Deserialize, Serialize};
+
+use super::credential::TokenText;
+
+/// What `connect` can be told by flags, by variables and by the file. Names are the same in all three.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Settings {
+    /// The local service: a port, host:port or http://host:port
+    #[arg(env = "INDRANET_TARGET")]
+    pub(super) target: Option<String>,
+    /// Where to dial: grpc://, grpcs://, ws:// or wss://HOST[:PORT]; http(s)://HOST stands for gRPC, then WebSocket.
+    /// May be repeated, to be tried in that order [default: http://127.0.0.1]
+    #[arg(long, env = "INDRANET_GATEWAY", value_name = "URL", value_delimiter = ',')]
+    #[serde(deserialize_with = "cli::one_or_many")]
+    pub(super) gateway: Vec<String>,
+    /// The name to be reachable under [default: made from token and target]
+    #[arg(long, env = "INDRANET_ID")]
+    pub(super) id: Option<String>,
+    /// Shown by every process list, so for trying things out only; the variable is INDRANET_TOKEN. Not for the file,
+    /// which is often readable by others; it can name a `token_file`.
+    #[arg(long, hide = true)]
+    #[serde(skip)]
+    pub(super) token: Option<TokenText>,
+    /// File that holds the token, instead of the variable INDRANET_TOKEN
+    #[arg(long, env = "INDRANET_TOKEN_FILE", value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    /// Give up after this many failed attempts in a row [default: never]
+    #[arg(long, env = "INDRANET_MAX_RETRIES", value_name = "N")]
+    pub(super) max_retries: Option<u32>,
+    /// How long requests may go on after SIGTERM [default: 30s]
+    #[arg(long, env = "INDRANET_GRACE_PERIOD", value_name = "TIME")]
+    pub(super) grace_period: Option<Span>,
+    /// Requests served at a time, 0 for as many as the gateway allows [default: 0]
+    #[arg(long, env = "INDRANET_MAX_CONCURRENT", value_name = "N")]
+    pub(super) max_concurrent: Option<u32>,
+    /// Log only what is wrong, and no live display on a terminal
+    #[arg(
+        long,
+        env = "INDRANET_QUIET",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) quiet: Option<bool>,
+    /// How log lines look [default: text]
+    #[arg(long, env = "INDRANET_LOG_FORMAT", value_name = "FORMAT")]
+    pub(super) log_format: Option<Format>,
+    /// What is logged, e.g. debug or info,agent=trace [default: info; warn with a live display or --quiet]
+    #[arg(long, env = "INDRANET_LOG", value_name = "FILTER")]
+    pub(super) log_level: Option<String>,
+}
+
+cli::layer!(Settings {
+    target,
+    gateway,
+    id,
+    token,
+    token_file,
+    max_retries,
+    grace_period,
+    max_concurrent,
+    quiet,
+    log_format,
+    log_level,
+});

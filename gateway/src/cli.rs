@@ -1,0 +1,82 @@
+//! The command line of `gateway-tunnel`: one file per command.
+
+mod check;
+pub(crate) mod dev;
+mod serve;
+mod settings;
+mod token;
+
+use ::cli::{Completions, Failure, Layers, Manual};
+use clap::{Parser, Subcommand};
+
+use self::settings::Settings;
+
+/// Makes HTTP services behind agents reachable from the outside
+///
+/// Every option of a command can also be given as the environment variable that its help names, and those of `serve`
+/// in a TOML file as well. A flag goes before a variable, a variable before the file.
+///
+/// Exit codes: 0 success, 1 failure while running, 2 wrong usage, 78 wrong configuration.
+#[derive(Debug, Parser)]
+#[command(name = "gateway-tunnel", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a gateway
+    Serve(Box<Layers<Settings>>),
+    /// Run a gateway, a sample service and an agent on this machine, to try things out
+    Dev(dev::DevSettings),
+    /// Check the settings of `serve`, print them all and do nothing else
+    Validate(Box<Layers<Settings>>),
+    /// Manage the tokens of agents
+    #[command(subcommand)]
+    Token(token::Command),
+    Completions(Completions),
+    Man(Manual),
+}
+
+impl Arguments {
+    /// Runs the command to its end.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Serve(layers) => serve::serve(*layers),
+            Command::Dev(settings) => dev::dev(settings),
+            Command::Validate(layers) => serve::validate(*layers),
+            Command::Token(command) => command.run(),
+            Command::Completions(completions) => completions.print::<Self>(),
+            Command::Man(manual) => manual.print::<Self>(),
+        }
+    }
+}
+
+/// Runs `command` on as many threads as asked for, or one per core.
+fn block_on(
+    threads: Option<usize>,
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    let runtime = builder.enable_all().build().map_err(Failure::runtime)?;
+    let result = runtime.block_on(command);
+    // Not waited for: what still runs after the drain was given up.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,66 @@
+use super::*;
+
+fn settings(toml: &str) -> Settings {
+    toml::from_str(toml).unwrap()
+}
+
+/// The null device is an empty token file.
+fn checked(extra: &str) -> Result<Checked, ConfigError> {
+    Checked::new(settings(&format!("domain = 'example.com'\ntokens = '/dev/null'\n{extra}")))
+}
+
+#[test]
+fn what_is_not_given_has_the_documented_default() {
+    let Checked { config, threads, log_format, log_level, .. } = checked("").unwrap();
+    assert_eq!(config.http.to_string(), "0.0.0.0:8082");
+    assert_eq!(config.grpc.to_string(), "0.0.0.0:8081");
+    assert_eq!(config.ws.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.admin.to_string(), "127.0.0.1:8083");
+    assert_eq!(config.domains, ["example.com"]);
+    assert_eq!(config.limits.response_timeout, Duration::from_secs(10));
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(60));
+    assert_eq!(config.limits.heartbeat_interval, Duration::from_secs(20));
+    assert_eq!(config.limits.heartbeat_timeout, Duration::from_secs(10));
+    assert_eq!(config.limits.grace_period, Duration::from_secs(30));
+    assert_eq!(config.limits.header_timeout, Duration::from_secs(10));
+    assert_eq!(config.limits.max_concurrent, 1024);
+    assert!(config.public_url.is_none() && config.audiences.is_empty() && threads.is_none());
+    assert_eq!((log_format, log_level.as_str()), (log::Format::Text, "info"));
+}
+
+#[test]
+fn the_effective_settings_give_the_same_again() {
+    let first =
+        checked("public_url = 'https://{agent}.example.com'\nidle_timeout = '0s'").unwrap().into_settings();
+    let again = Checked::new(first.clone()).unwrap().into_settings();
+    assert_eq!(::cli::output::settings(&again).unwrap(), ::cli::output::settings(&first).unwrap());
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_remedy() {
+    let error = Checked::new(settings("")).unwrap_err().to_string();
+    assert!(error.contains("--domain tunnel.example.com"), "{error}");
+    let error = Checked::new(settings("domain = 'example.com'")).unwrap_err().to_string();
+    assert!(error.contains("--tokens FILE"), "{error}");
+}
+
+#[test]
+fn amounts_that_cannot_work_are_refused() {
+    for (extra, part) in [
+        ("response_timeout = '0s'", "--response-timeout must be more than zero"),
+        ("heartbeat_interval = '100us'", "--heartbeat-interval must be more than zero"),
+        ("grace_period = '50days'", "--grace-period is too long"),
+        ("max_concurrent = 0", "--max-concurrent must be more than zero"),
+        ("threads = 0", "--threads must be more than zero"),
+        ("public_url = 'https://example.com'", "--public-url"),
+        ("grpc = '0.0.0.0:8082'", "--http and --grpc are both 0.0.0.0:8082"),
+    ] {
+        let error = checked(extra).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn port_zero_may_be_given_to_every_listener() {
+    checked("http = '127.0.0.1:0'\ngrpc = '127.0.0.1:0'\nws = '127.0.0.1:0'\nadmin = '127.0.0.1:0'").unwrap();
+}

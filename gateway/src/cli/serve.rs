@@ -1,0 +1,35 @@
+use ::cli::{Failure, Layers, Resolved, log, output, signals};
+
+use super::{check::Checked, settings::Settings};
+
+/// The files that are looked for are called `gateway.toml`.
+const FILE_NAME: &str = "gateway";
+
+/// Runs a gateway until a signal ends it.
+pub(super) fn serve(layers: Layers<Settings>) -> Result<(), Failure> {
+    let Resolved { settings, file } = layers.resolve(FILE_NAME).map_err(Failure::configuration)?;
+    let Checked { config, threads, .. } = begin(settings)?;
+    if let Some(file) = file {
+        tracing::info!(file = %file.display(), "configuration file read");
+    }
+    super::block_on(threads, async {
+        crate::serve(config, signals::watch().map_err(Failure::runtime)?).await
+    })
+}
+
+/// Checks settings as `serve` does, prints them all, and ends.
+pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
+    let Resolved { settings, file } = layers.resolve(FILE_NAME).map_err(Failure::configuration)?;
+    let settings = begin(settings)?.into_settings();
+    let toml = output::settings(&settings).map_err(Failure::runtime)?;
+    let origin = file.map_or("no file".to_owned(), |file| file.display().to_string());
+    output::write(format!("configuration ok\n\n# from flags, environment and {origin}\n{toml}").as_bytes())
+        .map_err(Failure::runtime)
+}
+
+/// Logging begins before the check, which may warn; a wrong level is found then as well.
+fn begin(settings: Settings) -> Result<Checked, Failure> {
+    let level = settings.log_level.as_deref().unwrap_or(log::DEFAULT_LEVEL);
+    log::init(settings.log_format.unwrap_or_default(), level).map_err(Failure::configuration)?;
+    Checked::new(settings).map_err(Failure::configuration)
+}

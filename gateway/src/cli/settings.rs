@@ -1,0 +1,91 @@
+use std::{net::SocketAddr, path::PathBuf};
+
+use cli::{Span, log::Format};
+use serde::{Deserialize, Serialize};
+
+/// What `serve` can be told by flags, by variables and by the file. Names are the same in all three.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Where the outside asks for services over HTTP [default: 0.0.0.0:8082]
+    #[arg(long, env = "INDRANET_HTTP", value_name = "ADDR")]
+    pub(super) http: Option<SocketAddr>,
+    /// Where agents connect over gRPC [default: 0.0.0.0:8081]
+    #[arg(long, env = "INDRANET_GRPC", value_name = "ADDR")]
+    pub(super) grpc: Option<SocketAddr>,
+    /// Where agents connect over WebSocket [default: 0.0.0.0:8080]
+    #[arg(long, env = "INDRANET_WS", value_name = "ADDR")]
+    pub(super) ws: Option<SocketAddr>,
+    /// Health and metrics, for operators only [default: 127.0.0.1:8083]
+    #[arg(long, env = "INDRANET_ADMIN", value_name = "ADDR")]
+    pub(super) admin: Option<SocketAddr>,
+    /// Domain under which every agent has its host name; may be repeated
+    #[arg(long, env = "INDRANET_DOMAIN", value_name = "NAME", value_delimiter = ',')]
+    #[serde(deserialize_with = "cli::one_or_many")]
+    pub(super) domain: Vec<String>,
+    /// The file that `token new` writes; changes to it take effect at once
+    #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE")]
+    pub(super) tokens: Option<PathBuf>,
+    /// How agents are told their URL, e.g. https://{agent}.example.com [default: http://{agent}.DOMAIN:PORT]
+    #[arg(long, env = "INDRANET_PUBLIC_URL", value_name = "TEMPLATE")]
+    pub(super) public_url: Option<String>,
+    /// The gateway's name in logs and towards agents [default: the host name]
+    #[arg(long, env = "INDRANET_GATEWAY_ID", value_name = "NAME")]
+    pub(super) gateway_id: Option<String>,
+    /// Host that agents may dial to reach this gateway; may be repeated [default: any]
+    #[arg(long, env = "INDRANET_AUDIENCE", value_name = "HOST", value_delimiter = ',')]
+    #[serde(deserialize_with = "cli::one_or_many")]
+    pub(super) audience: Vec<String>,
+    /// How long a service may take to begin its answer [default: 10s]
+    #[arg(long, env = "INDRANET_RESPONSE_TIMEOUT", value_name = "TIME")]
+    pub(super) response_timeout: Option<Span>,
+    /// How long a request may rest once its answer has begun, 0s for ever [default: 1m]
+    #[arg(long, env = "INDRANET_IDLE_TIMEOUT", value_name = "TIME")]
+    pub(super) idle_timeout: Option<Span>,
+    /// Silence after which an agent asks whether the gateway is still there [default: 20s]
+    #[arg(long, env = "INDRANET_HEARTBEAT_INTERVAL", value_name = "TIME")]
+    pub(super) heartbeat_interval: Option<Span>,
+    /// How long an agent waits for an answer to that [default: 10s]
+    #[arg(long, env = "INDRANET_HEARTBEAT_TIMEOUT", value_name = "TIME")]
+    pub(super) heartbeat_timeout: Option<Span>,
+    /// How long requests may go on after SIGTERM [default: 30s]
+    #[arg(long, env = "INDRANET_GRACE_PERIOD", value_name = "TIME")]
+    pub(super) grace_period: Option<Span>,
+    /// Requests in progress at a time for one agent's link [default: 1024]
+    #[arg(long, env = "INDRANET_MAX_CONCURRENT", value_name = "N")]
+    pub(super) max_concurrent: Option<u32>,
+    /// How long a client may take to send its request's head [default: 10s]
+    #[arg(long, env = "INDRANET_HEADER_TIMEOUT", value_name = "TIME")]
+    pub(super) header_timeout: Option<Span>,
+    /// Threads to serve with [default: one per core]
+    #[arg(long, env = "INDRANET_THREADS", value_name = "N")]
+    pub(super) threads: Option<usize>,
+    /// How log lines look [default: text]
+    #[arg(long, env = "INDRANET_LOG_FORMAT", value_name = "FORMAT")]
+    pub(super) log_format: Option<Format>,
+    /// What is logged, e.g. debug or info,session=trace [default: info]
+    #[arg(long, env = "INDRANET_LOG", value_name = "FILTER")]
+    pub(super) log_level: Option<String>,
+}
+
+cli::layer!(Settings {
+    http,
+    grpc,
+    ws,
+    admin,
+    domain,
+    tokens,
+    public_url,
+    gateway_id,
+    audience,
+    response_timeout,
+    idle_timeout,
+    heartbeat_interval,
+    heartbeat_timeout,
+    grace_period,
+    max_concurrent,
+    header_timeout,
+    threads,
+    log_format,
+    log_level,
+});

@@ -1,0 +1,59 @@
+//! What of a request body follows its head.
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use link::{Abort, Ending};
+use proto::{headers, tunnel_close::Reason};
+use session::Upload;
+use tracing::debug;
+
+use super::request::Rest;
+use crate::metrics::RequestMetrics;
+
+/// Carries the rest of a body to the agent, as fast as the agent takes it. A body that breaks off cancels its exchange.
+pub(super) async fn run(rest: Rest, mut sender: Upload, metrics: RequestMetrics) {
+    match send(rest, &mut sender, &metrics).await {
+        Ok(Ending::Clean) => sender.finish(Vec::new()),
+        // Too large a trailer section is left out rather than the body spoilt.
+        Ok(Ending::Trailers(trailers)) => {
+            sender.finish(headers::trailers_to_wire(&trailers).unwrap_or_default());
+        }
+        Ok(Ending::Broken(error)) => {
+            debug!(%error, "the client broke off its request");
+            sender.abort(Reason::Cancelled, "the client broke off its request");
+        }
+        // The agent needs no more, or the exchange is over: what the client still sends is not read.
+        Err(_ended) => {}
+    }
+}
+
+async fn send(rest: Rest, sender: &mut Upload, metrics: &RequestMetrics) -> Result<Ending<hyper::Error>, Abort> {
+    let Rest { mut body, chunk, ending } = rest;
+    send_chunk(chunk, sender, metrics).await?;
+    if let Some(ending) = ending {
+        return Ok(ending);
+    }
+    loop {
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            abort = sender.stopped() => return Err(abort),
+        };
+        match frame {
+            None => return Ok(Ending::Clean),
+            Some(Err(error)) => return Ok(Ending::Broken(error)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => send_chunk(data, sender, metrics).await?,
+                Err(other) => {
+                    if let Ok(trailers) = other.into_trailers() {
+                        return Ok(Ending::Trailers(trailers));
+                    }
+                }
+            },
+        }
+    }
+}
+
+async fn send_chunk(chunk: Bytes, sender: &mut Upload, metrics: &RequestMetrics) -> Result<(), Abort> {
+    metrics.received(chunk.len());
+    if chunk.is_empty() { Ok(()) } else { sender.send(chunk).await }
+}

@@ -1,0 +1,131 @@
+//! From the host name of a request to the agent that it is for.
+
+use std::net::Ipv6Addr;
+
+use http::{HeaderMap, Method, Uri, Version, header::HOST, request::Parts};
+use proto::AgentId;
+
+use crate::error::IngressError;
+
+/// The domains whose direct children are agents.
+#[derive(Clone, Debug)]
+pub struct Domains(Box<[String]>);
+
+/// Where a request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// The host and port as the client sent them.
+    pub authority: String,
+}
+
+impl Domains {
+    /// Takes lower-case domains without a dot at either end.
+    pub fn new(domains: &[String]) -> Self {
+        Self(domains.into())
+    }
+
+    /// Finds the agent that a request names: by the authority of an absolute target, else by `Host`. No other field
+    /// ever routes.
+    ///
+    /// # Errors
+    /// [`IngressError::MethodNotAllowed`] for CONNECT, [`IngressError::BadHost`] if there is no single well-formed host
+    /// name, [`IngressError::AgentNotFound`] if it is not that of an agent.
+    pub fn target(&self, request_head: &Parts) -> Result<Target, IngressError> {
+        if request_head.method == Method::CONNECT {
+            return Err(IngressError::MethodNotAllowed);
+        }
+        let authority = authority(request_head).ok_or(IngressError::BadHost)?;
+        let host = host(authority).ok_or(IngressError::BadHost)?;
+        let agent_id = self.agent_id(host).ok_or(IngressError::AgentNotFound)?;
+        Ok(Target { agent_id, authority: authority.to_owned() })
+    }
+
+    fn agent_id(&self, host: &str) -> Option<AgentId> {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if self.0.contains(&host) {
+            return None;
+        }
+        let labels = self.0.iter().filter_map(|domain| host.strip_suffix(domain.as_str())?.strip_suffix('.'));
+        labels.filter_map(|label| AgentId::parse(label).ok()).next()
+    }
+}
+
+/// The authority that counts (RFC 9112, section 3.2; RFC 9113, section 8.3.1), or `None` if the request has none or
+/// contradicts itself.
+fn authority(head: &Parts) -> Option<&str> {
+    let in_target = target_authority(&head.uri)?;
+    let in_field = host_field(&head.headers)?;
+    match (in_target, in_field) {
+        (Some(in_target), Some(in_field)) if head.version >= Version::HTTP_2 => {
+            in_target.eq_ignore_ascii_case(in_field).then_some(in_target)
+        }
+        // The target wins, but the field must make sense even so.
+        (Some(in_target), Some(in_field)) => host(in_field).map(|_| in_target),
+        (Some(in_target), None) => (head.version >= Version::HTTP_2).then_some(in_target),
+        (None, in_field) => in_field,
+    }
+}
+
+/// `None` for the authority form and foreign schemes, `Some(None)` for a target without authority.
+fn target_authority(uri: &Uri) -> Option<Option<&str>> {
+    let Some(authority) = uri.authority() else { return Some(None) };
+    matches!(uri.scheme_str(), Some("http" | "https")).then_some(Some(authority.as_str()))
+}
+
+/// `None` for two fields or one that is not text, `Some(None)` for no field.
+fn host_field(headers: &HeaderMap) -> Option<Option<&str>> {
+    let mut values = headers.get_all(HOST).into_iter();
+    let Some(value) = values.next() else { return Some(None) };
+    if values.next().is_some() {
+        return None;
+    }
+    // Letters beyond ASCII are text as well: nobody's name, but a name.
+    std::str::from_utf8(value.as_bytes()).ok().map(Some)
+}
+
+/// The host of `host [":" port]` if both are well-formed (RFC 3986, section 3.2, without user information).
+fn host(authority: &str) -> Option<&str> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        address.parse::<Ipv6Addr>().ok()?;
+        return (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then_some(address);
+    }
+    let host = match authority.split_once(':') {
+        Some((host, port)) => is_port(port).then_some(host)?,
+        None => authority,
+    };
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    labels.split('.').all(is_label).then_some(host)
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+/// Whether a text could be a label of somebody's host name, if not of an agent's.
+fn is_label(label: &str) -> bool {
+    let mut rest = label;
+    while let Some((before, after)) = rest.split_once('%') {
+        if !before.chars().all(is_name_char) || !after.get(..2).is_some_and(is_encoded_name_char) {
+            return false;
+        }
+        rest = &after[2..];
+    }
+    !label.is_empty() && rest.chars().all(is_name_char)
+}
+
+fn is_name_char(char: char) -> bool {
+    char.is_alphanumeric() || matches!(char, '-' | '_' | '~')
+}
+
+/// Whether two hex digits encode an octet that may be part of a name.
+fn is_encoded_name_char(digits: &str) -> bool {
+    let hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let octet = u8::from_str_radix(digits, 16).ok().filter(|_| hex);
+    octet.is_some_and(|octet| !octet.is_ascii() || is_name_char(char::from(octet)))
+}
+
+#[cfg(test)]
+mod tests;

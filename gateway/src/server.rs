@@ -1,0 +1,273 @@
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use cli::Shutdown;
+use http::Request;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
+use proto::{AgentId, limits};
+use session::{Acceptor, Authenticator, Credentials, PublicUrls, Registry, Terms};
+use tokio::net::TcpStream;
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
+use tonic_health::server::HealthReporter;
+use tracing::{info, warn};
+
+use crate::{
+    Config, TokenFileError, UrlTemplate, admin::Admin, connections::Connections, grpc::GrpcService, ingress::Ingress, listener::Listener,
+    metrics::Metrics, reload, route::Domains,
+};
+
+/// Room for the largest head that is taken, and the buffer that bodies are read with.
+const READ_BUFFER: usize = limits::MAX_HEAD_BYTES;
+/// What is left of the grace period for connections to close once their last response is written.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Why a gateway does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {addr} for {name}: is another process there?")]
+    Bind {
+        /// The flag that names the address, without its dashes.
+        name: &'static str,
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The token file cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenFileError),
+    /// The descriptors inside this program are broken.
+    #[error("gRPC reflection cannot be set up")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Where a gateway listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Public HTTP.
+    pub http: SocketAddr,
+    /// Agents over gRPC.
+    pub grpc: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+/// A gateway whose ports are open and whose credentials are read, but which does not answer yet.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Config,
+    authenticator: Arc<Authenticator>,
+    http: Listener,
+    grpc: Listener,
+    admin: Listener,
+    addresses: Addresses,
+    /// The token file to follow.
+    tokens: Option<PathBuf>,
+}
+
+/// Runs a gateway until `shutdown`.
+///
+/// # Errors
+/// [`ServeError`] if it cannot start.
+pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), ServeError> {
+    Gateway::bind(config)?.run(shutdown).await
+}
+
+impl Gateway {
+    /// Reads the credentials and opens the ports.
+    ///
+    /// # Errors
+    /// [`ServeError`] names what is not to be had.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind(config: Config) -> Result<Self, ServeError> {
+        let credentials = reload::credentials(&config.tokens)?;
+        let tokens = Some(config.tokens.clone());
+        Ok(Self { tokens, ..Self::with_credentials(config, credentials)? })
+    }
+
+    /// Opens the ports and lives on `credentials`; there is no token file.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn with_credentials(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
+        let open = |name, addr| {
+            let listener = Listener::bind(name, addr);
+            let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+            bound.map_err(|source| ServeError::Bind { name, addr, source })
+        };
+        let (http_addr, http) = open("http", config.http)?;
+        let (grpc_addr, grpc) = open("grpc", config.grpc)?;
+        let (admin_addr, admin) = open("admin", config.admin)?;
+        let addresses = Addresses { http: http_addr, grpc: grpc_addr, admin: admin_addr };
+        Ok(Self { config, authenticator, http, grpc, admin, addresses, tokens: None })
+    }
+
+    /// Where it listens, with the ports that the system chose where it was asked to.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The URLs under which an agent will be reachable.
+    pub fn public_urls(&self, agent_id: &AgentId) -> Vec<String> {
+        let Config { public_url, domains, .. } = &self.config;
+        public_urls(public_url.as_ref(), domains, self.addresses.http.port(), agent_id)
+    }
+
+    /// Answers until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
+    /// long as the grace period lasts; its second ends everything at once.
+    ///
+    /// # Errors
+    /// [`ServeError::Reflection`].
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
+        let Self { config, authenticator, http, grpc, admin, addresses, tokens } = self;
+        let Shutdown { drain, abort } = shutdown;
+        let metrics = Arc::new(Metrics::new());
+        let registry = Arc::new(Registry::default());
+        let acceptor = Acceptor::new(
+            Arc::clone(&authenticator),
+            Arc::clone(&registry),
+            metrics.sessions.clone(),
+            terms(&config),
+            urls_of(&config, addresses.http.port()),
+        );
+        let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
+        let ingress = Arc::new(Ingress {
+            domains: Domains::new(&config.domains),
+            registry,
+            authenticator: Arc::clone(&authenticator),
+            metrics: metrics.requests.clone(),
+            draining: drain.clone(),
+            uploads: TaskTracker::new(),
+        });
+        let operator = Arc::new(Admin { metrics, draining: drain.clone() });
+
+        // Whatever is left when this function returns ends with it.
+        let ended = CancellationToken::new();
+        let _ended = ended.clone().drop_guard();
+        let (clients, agents, operators) =
+            (Connections::new(&ended), Connections::new(&ended), Connections::new(&ended));
+        let header_timeout = config.limits.header_timeout;
+        let accepting = [
+            clients.accept(http, move |stream, peer| http1(stream, header_timeout, Arc::clone(&ingress), peer)),
+            agents.accept(grpc, move |stream, peer| http2(stream, &tunnel, peer)),
+        ];
+        let _operating = operators.accept(admin, move |stream, _peer| admin_http1(stream, header_timeout, Arc::clone(&operator)));
+        let _reload = tokens.map(|path| {
+            let follow = reload::follow(path, Arc::clone(&authenticator), acceptor.clone());
+            AbortOnDropHandle::new(tokio::spawn(follow))
+        });
+        info!(http = %addresses.http, grpc = %addresses.grpc, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
+
+        drain.cancelled().await;
+        drop(accepting);
+        let finish = finish(clients, agents, &acceptor, &health);
+        let patience = config.limits.grace_period + FAREWELL;
+        tokio::select! {
+            finished = tokio::time::timeout(patience, finish) => match finished {
+                Ok(()) => info!("all requests ended"),
+                Err(_elapsed) => warn!("the grace period is over; requests in progress are cut"),
+            },
+            () = abort.cancelled() => warn!("requests in progress are cut"),
+        }
+        Ok(())
+    }
+}
+
+/// Lets requests end and agents leave.
+async fn finish(clients: Connections, agents: Connections, acceptor: &Acceptor, health: &HealthReporter) {
+    GrpcService::stop(health).await;
+    acceptor.drain();
+    tokio::join!(clients.drained(), acceptor.drained());
+    agents.drained().await;
+}
+
+fn terms(config: &Config) -> Terms {
+    let limits = &config.limits;
+    Terms {
+        gateway_id: config.gateway_id.clone(),
+        response_timeout: limits.response_timeout,
+        idle_timeout: limits.idle_timeout,
+        heartbeat_interval: limits.heartbeat_interval,
+        heartbeat_timeout: limits.heartbeat_timeout,
+        grace_period: limits.grace_period,
+        max_concurrent: limits.max_concurrent,
+    }
+}
+
+fn urls_of(config: &Config, port: u16) -> Box<PublicUrls> {
+    let (template, domains) = (config.public_url.clone(), config.domains.clone());
+    Box::new(move |agent_id| public_urls(template.as_ref(), &domains, port, agent_id))
+}
+
+fn public_urls(template: Option<&UrlTemplate>, domains: &[String], port: u16, agent_id: &AgentId) -> Vec<String> {
+    if let Some(template) = template {
+        return vec![template.url(agent_id)];
+    }
+    let port = if port == 80 { String::new() } else { format!(":{port}") };
+    domains.iter().map(|domain| format!("http://{agent_id}.{domain}{port}")).collect()
+}
+
+fn http1(
+    stream: TcpStream,
+    header_timeout: Duration,
+    ingress: Arc<Ingress>,
+    peer: SocketAddr,
+) -> impl GracefulConnection<Error: std::fmt::Display + Send> + Send {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let ingress = Arc::clone(&ingress);
+        async move { ingress.handle(request, peer).await }
+    });
+    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service)
+}
+
+fn admin_http1(
+    stream: TcpStream,
+    header_timeout: Duration,
+    admin: Arc<Admin>,
+) -> impl GracefulConnection<Error: std::fmt::Display + Send> + Send {
+    let service = service_fn(move |request: Request<Incoming>| std::future::ready(admin.answer(&request)));
+    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service)
+}
+
+fn http1_builder(header_timeout: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // Without a timer the time-out would silently do nothing.
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(READ_BUFFER);
+    builder
+}
+
+fn http2(
+    stream: TcpStream,
+    tunnel: &GrpcService,
+    peer: SocketAddr,
+) -> impl GracefulConnection<Error: std::fmt::Display + Send> + Send + use<> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(limits::H2_STREAM_WINDOW)
+        .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
+        .max_frame_size(limits::H2_MAX_FRAME_SIZE)
+        .max_header_list_size(limits::H2_MAX_HEADER_LIST)
+        .max_concurrent_streams(limits::H2_MAX_STREAMS)
+        .max_local_error_reset_streams(64)
+        .max_pending_accept_reset_streams(20);
+    builder.serve_connection(TokioIo::new(stream), tunnel.for_peer(peer))
+}
