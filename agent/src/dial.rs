@@ -10,6 +10,7 @@ use tokio::{net::TcpStream, time::timeout};
 use crate::{GatewayUrl, Transport};
 
 mod grpc;
+mod ws;
 
 /// What the agent writes on its link.
 pub(crate) type Outbound = link::Outbound<AgentFrame, Infallible>;
@@ -28,6 +29,8 @@ pub(crate) enum DialError {
     Handshake(#[source] hyper::Error),
     #[error("the other side refused the stream: {0}")]
     Stream(String),
+    #[error(transparent)]
+    WebSocket(#[from] ws_bridge::client::OpenError),
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
 }
@@ -44,7 +47,7 @@ pub(crate) async fn dial(url: &GatewayUrl, outbound: Outbound) -> Result<Inbound
         let stream = connect(url).await?;
         match url.transport {
             Transport::Grpc => grpc::open(url, stream, outbound).await,
-            Transport::WebSocket => Err(DialError::Unsupported("WebSocket")),
+            Transport::WebSocket => ws::open(url, stream, outbound).await,
         }
     };
     timeout(limits::CONNECT_TIMEOUT, link).await.map_err(|_| DialError::Timeout)?

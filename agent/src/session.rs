@@ -20,6 +20,9 @@ use crate::{
     forward::Forwarder,
 };
 
+/// How long the gateway may take to close its half of a link that we closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// One accepted link, served until it ends.
 pub(crate) struct Session {
     link: AgentLink,
@@ -96,6 +99,9 @@ impl Session {
                 () = &mut closed => break "the link broke".to_owned(),
                 () = &mut farewell => {
                     link.close(CloseReason::Shutdown);
+                    // What was queued last is still on its way; the gateway closes its half when it has come.
+                    let rest = async { while inbound.next().await.is_some_and(|frame| frame.is_ok()) {} };
+                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, rest).await;
                     break "shut down".to_owned();
                 }
             }

@@ -23,6 +23,8 @@ pub struct Config {
     pub gateway_id: String,
     /// Names under which agents may have dialled this gateway. Empty: whatever the link says.
     pub audiences: Vec<String>,
+    /// Origins of browser pages that may connect to the WebSocket port, e.g. `https://console.example.com`.
+    pub ws_origins: Vec<String>,
     /// Times and amounts.
     pub limits: Limits,
 }

@@ -1,6 +1,15 @@
-use std::{fmt, net::SocketAddr, pin::pin};
+use std::{
+    net::SocketAddr,
+    pin::{Pin, pin},
+};
 
-use hyper_util::server::graceful::GracefulConnection;
+use hyper::{
+    Result,
+    body::{Body, Incoming},
+    rt::{Read, Write, bounds::Http2ServerConnExec},
+    server::conn::{http1, http2},
+    service::HttpService,
+};
 use tokio::net::TcpStream;
 use tokio_util::{
     sync::CancellationToken,
@@ -9,6 +18,38 @@ use tokio_util::{
 use tracing::debug;
 
 use crate::listener::Listener;
+
+/// A connection that can be asked to end at its next pause. hyper-util's trait of this kind leaves out connections that
+/// may be upgraded.
+pub(crate) trait Connection: Future<Output = Result<()>> {
+    /// Finishes what is in progress and takes nothing new.
+    fn finish(self: Pin<&mut Self>);
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl<I, B, S> Connection for http1::UpgradeableConnection<I, S>
+where
+    S: HttpService<Incoming, ResBody = B, Error: Into<BoxError>>,
+    I: Read + Write + Unpin + Send + 'static,
+    B: Body<Error: Into<BoxError>> + 'static,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, B, S, E> Connection for http2::Connection<I, S, E>
+where
+    S: HttpService<Incoming, ResBody = B, Error: Into<BoxError>>,
+    I: Read + Write + Unpin,
+    B: Body<Error: Into<BoxError>> + 'static,
+    E: Http2ServerConnExec<S::Future, B>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
 
 /// The connections of one port, which end in two ways: each at its next pause, or all at once.
 pub(crate) struct Connections {
@@ -28,7 +69,7 @@ impl Connections {
     pub(crate) fn accept<S, C>(&self, listener: Listener, serve: S) -> AbortOnDropHandle<()>
     where
         S: Fn(TcpStream, SocketAddr) -> C + Send + 'static,
-        C: GracefulConnection<Error: fmt::Display + Send> + Send + 'static,
+        C: Connection + Send + 'static,
     {
         let Self { tasks, pause, ended } = self;
         let (tasks, pause, ended) = (tasks.clone(), pause.clone(), ended.clone());
@@ -58,12 +99,12 @@ impl Connections {
     }
 }
 
-async fn run(connection: impl GracefulConnection<Error: fmt::Display>, peer: SocketAddr, pause: CancellationToken) {
+async fn run(connection: impl Connection, peer: SocketAddr, pause: CancellationToken) {
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
         () = pause.cancelled() => {
-            connection.as_mut().graceful_shutdown();
+            connection.as_mut().finish();
             connection.await
         }
     };

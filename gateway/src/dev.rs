@@ -46,6 +46,9 @@ pub enum DevError {
     /// The system gives no random bytes.
     #[error(transparent)]
     Randomness(#[from] tokens::RandomnessError),
+    /// The sample service needs a second name, `<id>-ws`.
+    #[error("the agent id must leave room for a second one that ends in -ws")]
+    AgentId(#[source] proto::InvalidAgentId),
     /// An agent inside this process gave up.
     #[error("the agent over {transport} gave up")]
     Agent {
@@ -93,7 +96,11 @@ impl Dev {
         let ended = CancellationToken::new();
         let sample = AbortOnDropHandle::new(tokio::spawn(sample::serve(listener, ended.clone())));
 
-        let links = [(Transport::Grpc, addresses.grpc, options.agent_id.clone())];
+        let over_ws = AgentId::parse(&format!("{}-ws", options.agent_id)).map_err(DevError::AgentId)?;
+        let links = [
+            (Transport::Grpc, addresses.grpc, options.agent_id.clone()),
+            (Transport::WebSocket, addresses.ws, over_ws),
+        ];
         let services: Vec<Service> = links
             .iter()
             .map(|(transport, _, agent_id)| {
@@ -116,12 +123,12 @@ impl Dev {
     /// What a person needs to know, as text.
     pub fn banner(&self) -> String {
         use std::fmt::Write as _;
-        let crate::Addresses { http, grpc, admin, .. } = self.addresses;
+        let crate::Addresses { http, grpc, ws, admin } = self.addresses;
         let mut text = format!(
             "indranet gateway {}                     dev mode - this machine only\n",
             env!("CARGO_PKG_VERSION")
         );
-        let _ = writeln!(text, "  http      http://{http}          agents   grpc {grpc}");
+        let _ = writeln!(text, "  http      http://{http}          agents   grpc {grpc} \u{b7} ws {ws}");
         let _ = writeln!(text, "  metrics   http://{admin}/metrics");
         for service in &self.services {
             let _ = writeln!(text, "  sample    {}     over {}", service.url, service.transport.label());
@@ -175,6 +182,7 @@ fn config(options: &DevOptions) -> Config {
         public_url: None,
         gateway_id: "dev".to_owned(),
         audiences: Vec::new(),
+        ws_origins: Vec::new(),
         limits: Limits::default(),
     }
 }

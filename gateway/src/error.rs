@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-pub use respond::respond;
+pub(crate) use respond::respond;
 pub(crate) use respond::{INDRANET_ERROR, X_REQUEST_ID};
 
 /// Why a request is answered by the gateway instead of by the service behind an agent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum IngressError {
+#[allow(dead_code, reason = "the table of what a client may be told is complete, not every limit exists yet")]
+pub(crate) enum IngressError {
     /// No `Host`, two of them, or one that is not a host name.
     #[error("no single valid host name")]
     BadHost,
@@ -67,7 +68,7 @@ pub enum IngressError {
 
 /// Whose side an error is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// Whoever sent the request.
     Client,
     /// The gateway.
@@ -80,22 +81,22 @@ pub enum Side {
 
 /// What a client is told about an error. Fixed texts: nothing a peer sent is in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The stable code of the `indranet-error` field, for programs and metrics.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// A few words.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// Whose side is at fault.
-    pub side: Side,
+    pub(crate) side: Side,
     /// What happened and what to do.
-    pub detail: &'static str,
+    pub(crate) detail: &'static str,
 }
 
 impl IngressError {
     /// Everything a client is told.
-    pub fn explanation(&self) -> Explanation {
+    pub(crate) fn explanation(&self) -> Explanation {
         use Side::{Agent, Client, Gateway, Service};
         let (status, code, title, side, detail) = match self {
             Self::BadHost => (400, "bad_host", "Bad host", Client, BAD_HOST),
@@ -125,18 +126,13 @@ impl IngressError {
         Explanation { status, code, title, side, detail }
     }
 
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
-        self.explanation().status
-    }
-
     /// The stable code of the `indranet-error` field, for programs and metrics.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         self.explanation().code
     }
 
     /// After which time a client should try again, where waiting helps.
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::AgentOffline { retry_after } => *retry_after,
             Self::Overloaded => Some(Duration::from_secs(1)),
@@ -148,7 +144,7 @@ impl IngressError {
 
 impl Side {
     /// One word for programs.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Gateway => "gateway",
@@ -158,7 +154,8 @@ impl Side {
     }
 }
 
-const BAD_HOST: &str = "The request must name exactly one valid host. Send one Host header such as <agent>.<domain>.";
+const BAD_HOST: &str =
+    "The request must name exactly one valid host. Send one Host header such as <agent>.<domain>.";
 const BAD_FRAMING: &str = "The length of the request body is ambiguous. Send either Content-Length or \
     Transfer-Encoding: chunked, and only one of them.";
 const METHOD: &str = "This method cannot go through the tunnel. Use another one.";

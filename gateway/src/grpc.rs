@@ -40,7 +40,9 @@ pub(crate) struct GrpcService {
 
 impl GrpcService {
     /// The tunnel for `acceptor`'s agents, and what people with grpcurl and load balancers ask for.
-    pub(crate) async fn new(acceptor: Acceptor) -> Result<(Self, HealthReporter), tonic_reflection::server::Error> {
+    pub(crate) async fn new(
+        acceptor: Acceptor,
+    ) -> Result<(Self, HealthReporter), tonic_reflection::server::Error> {
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<TunnelServer<TunnelService>>().await;
         let tunnel = TunnelServer::new(TunnelService { acceptor })
@@ -92,7 +94,10 @@ struct TunnelService {
 impl Tunnel for TunnelService {
     type AttachStream = Frames;
 
-    async fn attach(&self, request: tonic::Request<Streaming<AgentFrame>>) -> Result<Response<Frames>, Status> {
+    async fn attach(
+        &self,
+        request: tonic::Request<Streaming<AgentFrame>>,
+    ) -> Result<Response<Frames>, Status> {
         let caller = request.extensions().get::<Caller>().cloned();
         let info = LinkInfo {
             transport: TRANSPORT,
@@ -134,7 +139,9 @@ fn status(reason: CloseReason) -> Option<Status> {
         CloseReason::Shutdown => (Code::Unavailable, "the gateway is shutting down".to_owned()),
         CloseReason::Replaced => (Code::Aborted, "replaced by a newer link of the same agent".to_owned()),
         CloseReason::Revoked => (Code::Unauthenticated, "the token was revoked".to_owned()),
-        CloseReason::Protocol(what) => (Code::InvalidArgument, what),
+        CloseReason::Protocol(what) | CloseReason::Malformed(what) | CloseReason::Unsupported(what) => {
+            (Code::InvalidArgument, what)
+        }
         CloseReason::TooLarge(what) => (Code::ResourceExhausted, what),
         CloseReason::Overloaded => (Code::ResourceExhausted, "the agent reads too slowly".to_owned()),
         CloseReason::Refused(error) => (refusal(error.code()), error.message),

@@ -103,7 +103,8 @@ impl Ingress {
     ) -> Response<ResponseBody> {
         let response = error::respond(error, id, &asked.headers);
         let head_only = asked.method == Method::HEAD;
-        response.map(|body| ResponseBody::own(if head_only { bytes::Bytes::new() } else { body }, observation))
+        response
+            .map(|body| ResponseBody::own(if head_only { bytes::Bytes::new() } else { body }, observation))
     }
 }
 
@@ -135,7 +136,9 @@ fn aborted(abort: Abort) -> IngressError {
     match abort {
         Abort::Peer { reason: Reason::UpstreamConnect, .. } => IngressError::UpstreamRefused,
         Abort::Peer { reason: Reason::Refused, .. } => IngressError::Overloaded,
-        Abort::Peer { reason: Reason::Timeout, .. } | Abort::Local(Reason::Timeout) => IngressError::ResponseTimeout,
+        Abort::Peer { reason: Reason::Timeout, .. } | Abort::Local(Reason::Timeout) => {
+            IngressError::ResponseTimeout
+        }
         Abort::Peer { .. } | Abort::Violation(_) => IngressError::UpstreamBadResponse,
         _ => IngressError::TunnelLost,
     }

@@ -10,10 +10,11 @@ mod listener;
 mod metrics;
 mod reload;
 mod route;
+mod sample;
 mod server;
 pub mod tokens;
 
-pub use config::{Config, InvalidUrlTemplate, Limits, UrlTemplate};
 pub use cli::Shutdown;
+pub use config::{Config, InvalidUrlTemplate, Limits, UrlTemplate};
 pub use server::{Addresses, Gateway, ServeError, serve};
 pub use tokens::{TokenFile, TokenFileError};

@@ -81,7 +81,12 @@ impl RequestMetrics {
     /// Begins to observe one request.
     pub(crate) fn begin(&self) -> Observation {
         self.in_flight.inc();
-        Observation { metrics: self.clone(), begun: Instant::now(), bytes: 0, outcome: Outcome::ClientCancelled }
+        Observation {
+            metrics: self.clone(),
+            begun: Instant::now(),
+            bytes: 0,
+            outcome: Outcome::ClientCancelled,
+        }
     }
 }
 

@@ -20,7 +20,10 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// Reads the credentials of a token file.
 pub(crate) fn credentials(path: &Path) -> Result<Credentials, TokenFileError> {
     let entries = TokenFile::load(path)?.entries;
-    Ok(entries.into_iter().map(|entry| (entry.id, Grant { secret: entry.secret, agent_ids: entry.agent_ids })).collect())
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.id, Grant { secret: entry.secret, agent_ids: entry.agent_ids }))
+        .collect())
 }
 
 /// Loads the file again whenever it changes, for ever. A file that cannot be used changes nothing.
@@ -43,7 +46,9 @@ pub(crate) async fn follow(path: PathBuf, authenticator: Arc<Authenticator>, acc
                 authenticator.replace_credentials(credentials);
                 acceptor.close_revoked(&before);
             }
-            Err(error) => error!(%error, "the token file changed but cannot be used; the old tokens stay valid"),
+            Err(error) => {
+                error!(%error, "the token file changed but cannot be used; the old tokens stay valid")
+            }
         }
     }
 }

@@ -9,20 +9,20 @@ use crate::error::IngressError;
 
 /// The domains whose direct children are agents.
 #[derive(Clone, Debug)]
-pub struct Domains(Box<[String]>);
+pub(crate) struct Domains(Box<[String]>);
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(crate) struct Target {
     /// The agent.
-    pub agent_id: AgentId,
+    pub(crate) agent_id: AgentId,
     /// The host and port as the client sent them.
-    pub authority: String,
+    pub(crate) authority: String,
 }
 
 impl Domains {
     /// Takes lower-case domains without a dot at either end.
-    pub fn new(domains: &[String]) -> Self {
+    pub(crate) fn new(domains: &[String]) -> Self {
         Self(domains.into())
     }
 
@@ -32,7 +32,7 @@ impl Domains {
     /// # Errors
     /// [`IngressError::MethodNotAllowed`] for CONNECT, [`IngressError::BadHost`] if there is no single well-formed host
     /// name, [`IngressError::AgentNotFound`] if it is not that of an agent.
-    pub fn target(&self, request_head: &Parts) -> Result<Target, IngressError> {
+    pub(crate) fn target(&self, request_head: &Parts) -> Result<Target, IngressError> {
         if request_head.method == Method::CONNECT {
             return Err(IngressError::MethodNotAllowed);
         }

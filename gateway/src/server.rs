@@ -1,4 +1,4 @@
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use cli::Shutdown;
 use http::Request;
@@ -7,10 +7,7 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulConnection,
-};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use proto::{AgentId, limits};
 use session::{Acceptor, Authenticator, Credentials, PublicUrls, Registry, Terms};
 use tokio::net::TcpStream;
@@ -20,10 +17,18 @@ use tokio_util::{
 };
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
+use ws_bridge::server::Bridge;
 
 use crate::{
-    Config, TokenFileError, UrlTemplate, admin::Admin, connections::Connections, grpc::GrpcService, ingress::Ingress, listener::Listener,
-    metrics::Metrics, reload, route::Domains,
+    Config, TokenFileError, UrlTemplate,
+    admin::Admin,
+    connections::{Connection, Connections},
+    grpc::GrpcService,
+    ingress::Ingress,
+    listener::Listener,
+    metrics::Metrics,
+    reload,
+    route::Domains,
 };
 
 /// Room for the largest head that is taken, and the buffer that bodies are read with.
@@ -60,6 +65,8 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// Agents over gRPC.
     pub grpc: SocketAddr,
+    /// Agents over WebSocket.
+    pub ws: SocketAddr,
     /// Health and metrics.
     pub admin: SocketAddr,
 }
@@ -71,6 +78,7 @@ pub struct Gateway {
     authenticator: Arc<Authenticator>,
     http: Listener,
     grpc: Listener,
+    ws: Listener,
     admin: Listener,
     addresses: Addresses,
     /// The token file to follow.
@@ -115,9 +123,10 @@ impl Gateway {
         };
         let (http_addr, http) = open("http", config.http)?;
         let (grpc_addr, grpc) = open("grpc", config.grpc)?;
+        let (ws_addr, ws) = open("ws", config.ws)?;
         let (admin_addr, admin) = open("admin", config.admin)?;
-        let addresses = Addresses { http: http_addr, grpc: grpc_addr, admin: admin_addr };
-        Ok(Self { config, authenticator, http, grpc, admin, addresses, tokens: None })
+        let addresses = Addresses { http: http_addr, grpc: grpc_addr, ws: ws_addr, admin: admin_addr };
+        Ok(Self { config, authenticator, http, grpc, ws, admin, addresses, tokens: None })
     }
 
     /// Where it listens, with the ports that the system chose where it was asked to.
@@ -137,7 +146,7 @@ impl Gateway {
     /// # Errors
     /// [`ServeError::Reflection`].
     pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, authenticator, http, grpc, admin, addresses, tokens } = self;
+        let Self { config, authenticator, http, grpc, ws, admin, addresses, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
         let metrics = Arc::new(Metrics::new());
         let registry = Arc::new(Registry::default());
@@ -162,23 +171,29 @@ impl Gateway {
         // Whatever is left when this function returns ends with it.
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
-        let (clients, agents, operators) =
-            (Connections::new(&ended), Connections::new(&ended), Connections::new(&ended));
+        let [clients, agents, operators] = [&ended; 3].map(Connections::new);
+        let bridge = Arc::new(Bridge::new(acceptor.clone(), config.ws_origins.clone(), ended.clone()));
         let header_timeout = config.limits.header_timeout;
         let accepting = [
-            clients.accept(http, move |stream, peer| http1(stream, header_timeout, Arc::clone(&ingress), peer)),
+            clients
+                .accept(http, move |stream, peer| http1(stream, header_timeout, Arc::clone(&ingress), peer)),
             agents.accept(grpc, move |stream, peer| http2(stream, &tunnel, peer)),
+            agents.accept(ws, {
+                let bridge = Arc::clone(&bridge);
+                move |stream, peer| ws_http1(stream, header_timeout, Arc::clone(&bridge), peer)
+            }),
         ];
-        let _operating = operators.accept(admin, move |stream, _peer| admin_http1(stream, header_timeout, Arc::clone(&operator)));
+        let _operating = operators
+            .accept(admin, move |stream, _peer| admin_http1(stream, header_timeout, Arc::clone(&operator)));
         let _reload = tokens.map(|path| {
             let follow = reload::follow(path, Arc::clone(&authenticator), acceptor.clone());
             AbortOnDropHandle::new(tokio::spawn(follow))
         });
-        info!(http = %addresses.http, grpc = %addresses.grpc, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
+        info!(http = %addresses.http, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
 
         drain.cancelled().await;
         drop(accepting);
-        let finish = finish(clients, agents, &acceptor, &health);
+        let finish = finish(&clients, &agents, &bridge, &acceptor, &health);
         let patience = config.limits.grace_period + FAREWELL;
         tokio::select! {
             finished = tokio::time::timeout(patience, finish) => match finished {
@@ -192,11 +207,17 @@ impl Gateway {
 }
 
 /// Lets requests end and agents leave.
-async fn finish(clients: Connections, agents: Connections, acceptor: &Acceptor, health: &HealthReporter) {
+async fn finish(
+    clients: &Connections,
+    agents: &Connections,
+    bridge: &Bridge,
+    acceptor: &Acceptor,
+    health: &HealthReporter,
+) {
     GrpcService::stop(health).await;
     acceptor.drain();
     tokio::join!(clients.drained(), acceptor.drained());
-    agents.drained().await;
+    tokio::join!(agents.drained(), bridge.drained());
 }
 
 fn terms(config: &Config) -> Terms {
@@ -217,7 +238,12 @@ fn urls_of(config: &Config, port: u16) -> Box<PublicUrls> {
     Box::new(move |agent_id| public_urls(template.as_ref(), &domains, port, agent_id))
 }
 
-fn public_urls(template: Option<&UrlTemplate>, domains: &[String], port: u16, agent_id: &AgentId) -> Vec<String> {
+fn public_urls(
+    template: Option<&UrlTemplate>,
+    domains: &[String],
+    port: u16,
+    agent_id: &AgentId,
+) -> Vec<String> {
     if let Some(template) = template {
         return vec![template.url(agent_id)];
     }
@@ -230,21 +256,29 @@ fn http1(
     header_timeout: Duration,
     ingress: Arc<Ingress>,
     peer: SocketAddr,
-) -> impl GracefulConnection<Error: std::fmt::Display + Send> + Send {
+) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| {
         let ingress = Arc::clone(&ingress);
         async move { ingress.handle(request, peer).await }
     });
-    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service)
+    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
 }
 
-fn admin_http1(
+fn ws_http1(
     stream: TcpStream,
     header_timeout: Duration,
-    admin: Arc<Admin>,
-) -> impl GracefulConnection<Error: std::fmt::Display + Send> + Send {
+    bridge: Arc<Bridge>,
+    peer: SocketAddr,
+) -> impl Connection + Send {
+    let service = service_fn(move |request: Request<Incoming>| {
+        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer)))
+    });
+    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
+}
+
+fn admin_http1(stream: TcpStream, header_timeout: Duration, admin: Arc<Admin>) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| std::future::ready(admin.answer(&request)));
-    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service)
+    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
 }
 
 fn http1_builder(header_timeout: Duration) -> http1::Builder {
@@ -254,11 +288,7 @@ fn http1_builder(header_timeout: Duration) -> http1::Builder {
     builder
 }
 
-fn http2(
-    stream: TcpStream,
-    tunnel: &GrpcService,
-    peer: SocketAddr,
-) -> impl GracefulConnection<Error: std::fmt::Display + Send> + Send + use<> {
+fn http2(stream: TcpStream, tunnel: &GrpcService, peer: SocketAddr) -> impl Connection + Send + use<> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

@@ -67,7 +67,8 @@ impl TokenFile {
     fn parse(text: &str, path: &Path) -> Result<Self, TokenFileError> {
         let content: Content = toml::from_str(text).map_err(|error| TokenFileError::Syntax {
             path: path.to_owned(),
-            line: error.span().and_then(|span| text.get(..span.start)).unwrap_or("").matches('\n').count() + 1,
+            line: error.span().and_then(|span| text.get(..span.start)).unwrap_or("").matches('\n').count()
+                + 1,
         })?;
         let entries = numbered(content, path).collect::<Result<Vec<_>, _>>()?;
         let mut seen = HashSet::new();
@@ -103,10 +104,13 @@ fn numbered(content: Content, path: &Path) -> impl Iterator<Item = Result<TokenE
 impl RawEntry {
     fn check(self, number: usize, path: &Path) -> Result<TokenEntry, TokenFileError> {
         let path = || path.to_owned();
-        let id = TokenId::parse(&self.id)
-            .map_err(|source| TokenFileError::Id { path: path(), number, source })?;
-        let secret = Secret::parse(&self.secret)
-            .map_err(|source| TokenFileError::Secret { path: path(), id: id.clone(), source })?;
+        let id =
+            TokenId::parse(&self.id).map_err(|source| TokenFileError::Id { path: path(), number, source })?;
+        let secret = Secret::parse(&self.secret).map_err(|source| TokenFileError::Secret {
+            path: path(),
+            id: id.clone(),
+            source,
+        })?;
         let agent_ids = self.agent_ids.iter().map(|text| text.parse());
         let agent_ids = agent_ids
             .collect::<Result<Vec<AgentIdPattern>, InvalidAgentId>>()

@@ -13,6 +13,12 @@ pub enum LinkError {
     /// What arrived is not a frame.
     #[error("malformed frame: {0}")]
     Malformed(String),
+    /// What arrived is nothing that carries frames.
+    #[error("unsupported message: {0}")]
+    Unsupported(String),
+    /// The peer broke the rules of the transport itself.
+    #[error("transport violation: {0}")]
+    Violation(String),
 }
 
 /// Why a link was closed, for the transport to tell its peer in its own way.
@@ -31,6 +37,10 @@ pub enum CloseReason {
     Revoked,
     /// The peer broke the protocol.
     Protocol(String),
+    /// What arrived is not a frame.
+    Malformed(String),
+    /// What arrived is nothing that carries frames.
+    Unsupported(String),
     /// A frame was larger than the limit.
     TooLarge(String),
     /// The peer reads too slowly even for control frames.
@@ -44,7 +54,9 @@ impl From<LinkError> for CloseReason {
         match error {
             LinkError::Broken(_) => Self::Gone,
             LinkError::TooLarge(what) => Self::TooLarge(what),
-            LinkError::Malformed(what) => Self::Protocol(what),
+            LinkError::Malformed(what) => Self::Malformed(what),
+            LinkError::Unsupported(what) => Self::Unsupported(what),
+            LinkError::Violation(what) => Self::Protocol(what),
         }
     }
 }

@@ -267,7 +267,9 @@ impl Inner {
         };
         let reason = reader::run(&session, inbound, watch).await;
         sessions.dec();
-        if let CloseReason::Protocol(what) = &reason {
+        if let CloseReason::Protocol(what) | CloseReason::Malformed(what) | CloseReason::Unsupported(what) =
+            &reason
+        {
             self.metrics.violations.inc();
             warn!(what, "agent broke the protocol, session closed");
         }

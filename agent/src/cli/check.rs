@@ -64,7 +64,8 @@ impl Checked {
 
     /// The settings that would give the same again, but for the token.
     pub(super) fn into_settings(self) -> Settings {
-        let Config { upstream, gateways, agent_id, max_retries, grace_period, max_concurrent, .. } = self.config;
+        let Config { upstream, gateways, agent_id, max_retries, grace_period, max_concurrent, .. } =
+            self.config;
         Settings {
             target: Some(upstream.to_string()),
             gateway: gateways.iter().map(GatewayUrl::to_string).collect(),
@@ -83,7 +84,11 @@ impl Checked {
 
 /// The addresses to dial; the default one if none is given.
 pub(super) fn gateways(given: &[String]) -> Result<Vec<GatewayUrl>, GatewayUrlError> {
-    if given.is_empty() { gateway_url::expand(&[gateway_url::DEFAULT.to_owned()]) } else { gateway_url::expand(given) }
+    if given.is_empty() {
+        gateway_url::expand(&[gateway_url::DEFAULT.to_owned()])
+    } else {
+        gateway_url::expand(given)
+    }
 }
 
 /// A deadline must not overflow the clock, and travels as milliseconds in 32 bits.

@@ -2,11 +2,7 @@ use std::io::{self, IsTerminal as _};
 
 use ::cli::{Failure, Layers, Resolved, log, output, signals};
 
-use super::{
-    check::Checked,
-    credential,
-    settings::Settings,
-};
+use super::{check::Checked, credential, settings::Settings};
 use crate::Display;
 
 /// The files that are looked for are called `agent.toml`.

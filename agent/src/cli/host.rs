@@ -51,9 +51,10 @@ mod tests {
 
     #[test]
     fn anything_else_is_no_host() {
-        for text in
-            ["", ":80", "a:", "a:0", "a:+80", "a:65536", "::1", "[::1", "[::1]80", "[a]", "a b", "u@h", "a/b", "ü"]
-        {
+        for text in [
+            "", ":80", "a:", "a:0", "a:+80", "a:65536", "::1", "[::1", "[::1]80", "[a]", "a b", "u@h", "a/b",
+            "ü",
+        ] {
             assert_eq!(host_and_port(text), None, "{text}");
         }
     }

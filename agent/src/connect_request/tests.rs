@@ -7,7 +7,15 @@ fn credential(key: u8) -> Credential {
 }
 
 fn request() -> ConnectRequest {
-    signed(&AgentId::parse("myapp").unwrap(), &credential(7), "gw.example.com", Uuid::nil(), 1_790_000_000_000, [9; 16], 5)
+    signed(
+        &AgentId::parse("myapp").unwrap(),
+        &credential(7),
+        "gw.example.com",
+        Uuid::nil(),
+        1_790_000_000_000,
+        [9; 16],
+        5,
+    )
 }
 
 fn verifies(request: &ConnectRequest, audience: &str, key: u8) -> bool {

@@ -39,6 +39,7 @@ impl Checked {
             public_url: settings.public_url.as_deref().map(UrlTemplate::parse).transpose()?,
             gateway_id: names::gateway_id(settings.gateway_id.clone())?,
             audiences: names::audiences(&settings.audience)?,
+            ws_origins: names::origins(&settings.ws_origin)?,
             limits: limits(&settings)?,
         };
         distinct(&config)?;
@@ -53,8 +54,9 @@ impl Checked {
 
     /// The settings that would give the same again, with nothing left to a default that has one.
     pub(super) fn into_settings(self) -> Settings {
-        let Config { http, grpc, ws, admin, domains, tokens, gateway_id, audiences, limits, .. } =
-            self.config;
+        let Config {
+            http, grpc, ws, admin, domains, tokens, gateway_id, audiences, ws_origins, limits, ..
+        } = self.config;
         Settings {
             http: Some(http),
             grpc: Some(grpc),
@@ -65,6 +67,7 @@ impl Checked {
             public_url: self.public_url,
             gateway_id: Some(gateway_id),
             audience: audiences,
+            ws_origin: ws_origins,
             response_timeout: Some(limits.response_timeout.into()),
             idle_timeout: Some(limits.idle_timeout.into()),
             heartbeat_interval: Some(limits.heartbeat_interval.into()),

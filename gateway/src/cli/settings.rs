@@ -36,6 +36,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "INDRANET_AUDIENCE", value_name = "HOST", value_delimiter = ',')]
     #[serde(deserialize_with = "cli::one_or_many")]
     pub(super) audience: Vec<String>,
+    /// Origin of browser pages that may connect to the WebSocket port; may be repeated [default: none]
+    #[arg(long, env = "INDRANET_WS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    #[serde(deserialize_with = "cli::one_or_many")]
+    pub(super) ws_origin: Vec<String>,
     /// How long a service may take to begin its answer [default: 10s]
     #[arg(long, env = "INDRANET_RESPONSE_TIMEOUT", value_name = "TIME")]
     pub(super) response_timeout: Option<Span>,
@@ -78,6 +82,7 @@ cli::layer!(Settings {
     public_url,
     gateway_id,
     audience,
+    ws_origin,
     response_timeout,
     idle_timeout,
     heartbeat_interval,

@@ -42,11 +42,13 @@ fn range(range: &str) -> Option<(u16, bool, Format)> {
     let quality = parts.find_map(|parameter| parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")));
     let quality = quality.map_or(Ok(1.0), str::parse::<f32>).ok()?;
     // A cast from a float saturates, and makes zero of what is not a number.
-    Some(((quality.min(1.0) * 1000.0) as u16, named, format))
+    let quality = (quality.clamp(0.0, 1.0) * 1000.0) as u16;
+    (quality > 0).then_some((quality, named, format))
 }
 
 fn is_json(media_type: &str) -> bool {
-    media_type == "application/json" || media_type.starts_with("application/") && media_type.ends_with("+json")
+    media_type == "application/json"
+        || media_type.starts_with("application/") && media_type.ends_with("+json")
 }
 
 #[cfg(test)]
@@ -73,6 +75,7 @@ mod tests {
             ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", Html),
             ("text/html;q=0.3, application/json;q=0.4", Json),
             ("text/html;q=0, */*;q=0.1", Text),
+            ("application/json;q=0", Text),
             ("application/json;q=nan", Text),
             ("application/json;q=x", Text),
             (",;,", Text),

@@ -15,7 +15,11 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 
 /// The response for an error, in the form that the request's header fields ask for: a problem document, a page or a
 /// line of text by `accept`, a trailers-only reply for a gRPC call. For HEAD the caller leaves the body out.
-pub fn respond(error: &IngressError, request_id: Uuid, request_headers: &HeaderMap) -> Response<Bytes> {
+pub(crate) fn respond(
+    error: &IngressError,
+    request_id: Uuid,
+    request_headers: &HeaderMap,
+) -> Response<Bytes> {
     let explanation = error.explanation();
     let mut response = match grpc_content_type(request_headers) {
         Some(content_type) => grpc(&explanation, content_type),

@@ -48,7 +48,7 @@ fn every_error_has_its_row() {
     for (error, status, code, _) in TABLE {
         let response = respond(&error, ID, &HeaderMap::new());
         assert_eq!(response.status(), status, "{code}");
-        assert_eq!((error.status(), error.code()), (response.status(), code));
+        assert_eq!((error.explanation().status, error.code()), (response.status(), code));
         assert_eq!(field(&response, "indranet-error"), code);
         assert_eq!(field(&response, "x-request-id"), ID.to_string());
         assert_eq!(field(&response, "cache-control"), "no-store");
@@ -141,7 +141,8 @@ fn a_grpc_call_gets_trailers_only() {
 
 #[test]
 fn only_grpc_counts_as_grpc() {
-    let web = respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, "application/grpc-web+proto"));
+    let web =
+        respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, "application/grpc-web+proto"));
     assert_eq!(field(&web, "content-type"), "application/grpc-web");
     for content_type in ["application/grpcx", "application/json", "text/application/grpc"] {
         let response = respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, content_type));

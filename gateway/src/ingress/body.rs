@@ -61,7 +61,8 @@ impl ResponseBody {
 
     /// An agent's bytes.
     pub(super) fn relayed(exchange: Exchange, expected: Expected, observation: Observation) -> Self {
-        let mut body = Self { source: Source::Relayed { exchange, expected }, observation: Some(observation) };
+        let mut body =
+            Self { source: Source::Relayed { exchange, expected }, observation: Some(observation) };
         // hyper never polls a body that has nothing to give: it would look like a client that left.
         if body.is_end_stream() {
             body.end(Outcome::Ok);
@@ -128,7 +129,10 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Truncated;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         let body = self.get_mut();
         match &mut body.source {
             Source::Own(bytes) => {

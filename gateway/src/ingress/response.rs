@@ -18,14 +18,20 @@ pub(super) struct Answer {
 }
 
 /// Passes an agent's answer on.
-pub(super) fn relay(id: Uuid, method: &Method, answer: Answer, observation: Observation) -> Response<ResponseBody> {
+pub(super) fn relay(
+    id: Uuid,
+    method: &Method,
+    answer: Answer,
+    observation: Observation,
+) -> Response<ResponseBody> {
     let Answer { head, receiver } = answer;
     let ResponseHead { status, fields, reason, .. } = head;
     let mut headers = fields.headers;
     headers.remove(&INDRANET_ERROR); // nobody but the gateway speaks for the gateway
     headers.insert(X_REQUEST_ID, id_value(id));
 
-    let bodiless = *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless =
+        *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if let Some(length) = fields.content_length.filter(|_| status != StatusCode::NO_CONTENT) {
         headers.insert(CONTENT_LENGTH, length.into());
     }

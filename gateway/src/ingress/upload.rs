@@ -27,7 +27,11 @@ pub(super) async fn run(rest: Rest, mut sender: Upload, metrics: RequestMetrics)
     }
 }
 
-async fn send(rest: Rest, sender: &mut Upload, metrics: &RequestMetrics) -> Result<Ending<hyper::Error>, Abort> {
+async fn send(
+    rest: Rest,
+    sender: &mut Upload,
+    metrics: &RequestMetrics,
+) -> Result<Ending<hyper::Error>, Abort> {
     let Rest { mut body, chunk, ending } = rest;
     send_chunk(chunk, sender, metrics).await?;
     if let Some(ending) = ending {

@@ -42,7 +42,9 @@ fn entry(agent_id: &str) -> TokenEntry {
 
 #[test]
 fn a_file_is_a_list_of_tokens() {
-    let text = token("itk_a", SECRET, "['one', 'two']") + "created = '2026-11-23'\n" + &token("itk_b", SECRET, "['*']");
+    let text = token("itk_a", SECRET, "['one', 'two']")
+        + "created = '2026-11-23'\n"
+        + &token("itk_b", SECRET, "['*']");
     let entries = parse(&text).unwrap().entries;
     assert_eq!(entries[0].id.as_str(), "itk_a");
     assert_eq!(entries[0].agent_ids, ["one".parse().unwrap(), "two".parse().unwrap()]);
@@ -56,7 +58,10 @@ fn every_error_names_file_and_entry_and_no_content() {
     for (text, expected) in [
         (token("itk_a", &SECRET[1..], "['one']"), "token itk_a in tokens.toml has a malformed secret"),
         (token("itk_a", SECRET, "[]"), "token itk_a in tokens.toml has empty agent_ids"),
-        (token("itk_a", SECRET, &format!("['{SECRET}']")), "token itk_a in tokens.toml has a malformed entry"),
+        (
+            token("itk_a", SECRET, &format!("['{SECRET}']")),
+            "token itk_a in tokens.toml has a malformed entry",
+        ),
         (token(SECRET, SECRET, "['one']"), "[[token]] number 1 in tokens.toml has a malformed id"),
         (twice, "token itk_a stands twice in tokens.toml"),
         (token("itk_a", SECRET, &format!("'{SECRET}'")), "tokens.toml:4: not a valid token file"),

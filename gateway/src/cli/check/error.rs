@@ -26,6 +26,8 @@ pub(crate) enum ConfigError {
     GatewayId,
     #[error("`{0}` is not a host; write --audience like gw.example.com, without scheme or port")]
     Audience(String),
+    #[error("`{0}` is not an origin; write --ws-origin like https://console.example.com, without a path")]
+    Origin(String),
     #[error("{flag} must be more than zero")]
     Zero { flag: &'static str },
     #[error("{flag} is too long; at most 49 days are possible")]

@@ -1,5 +1,6 @@
 use std::net::Ipv6Addr;
 
+use http::uri::Authority;
 use proto::AgentId;
 
 use super::ConfigError;
@@ -35,7 +36,23 @@ pub(super) fn audiences(given: &[String]) -> Result<Vec<String>, ConfigError> {
 fn audience(text: &str) -> Option<String> {
     let host = text.trim().to_ascii_lowercase();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
-    (is_host_name(bare) || bare.parse::<Ipv6Addr>().is_ok()).then(|| bare.to_owned())
+    match bare.parse::<Ipv6Addr>() {
+        Ok(address) => Some(address.to_string()),
+        Err(_) => is_host_name(bare).then(|| bare.to_owned()),
+    }
+}
+
+/// Lower case, as browsers send them (RFC 6454, section 6.1).
+pub(super) fn origins(given: &[String]) -> Result<Vec<String>, ConfigError> {
+    given.iter().map(|text| origin(text).ok_or_else(|| ConfigError::Origin(text.clone()))).collect()
+}
+
+fn origin(text: &str) -> Option<String> {
+    let origin = text.trim().to_ascii_lowercase();
+    let (scheme, rest) = origin.split_once("://")?;
+    let authority: Authority = rest.parse().ok()?;
+    let is_plain = matches!(scheme, "http" | "https") && !authority.as_str().contains('@');
+    is_plain.then_some(origin)
 }
 
 /// Visible ASCII only, since it stands in logs and on the terminals of agents.
@@ -93,10 +110,19 @@ mod tests {
 
     #[test]
     fn audiences_are_as_agents_sign_them() {
-        let given = texts(&["GW.example.com", "[::1]", "2001:DB8::1", "10.0.0.1"]);
+        let given = texts(&["GW.example.com", "[::1]", "2001:DB8:0::1", "10.0.0.1"]);
         assert_eq!(audiences(&given).unwrap(), ["gw.example.com", "::1", "2001:db8::1", "10.0.0.1"]);
         for text in ["https://gw", "gw:8081", ""] {
             assert!(audiences(&texts(&[text])).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_as_browsers_send_them() {
+        let given = texts(&["https://Console.example.com", "http://localhost:3000"]);
+        assert_eq!(origins(&given).unwrap(), ["https://console.example.com", "http://localhost:3000"]);
+        for text in ["console.example.com", "https://", "https://a/", "https://u@a", "file://a", "null"] {
+            assert!(origins(&texts(&[text])).is_err(), "{text}");
         }
     }
 

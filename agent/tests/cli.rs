@@ -1,0 +1,267 @@
+//! What scripts rely on: exit codes, precedence, error texts and what stands on stdout.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use proto::{ConnectRequest, Credential, Feature, auth};
+use serde_json::Value;
+
+const TOKEN: &str = "itk_k3v9_q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng";
+const OTHER_TOKEN: &str = "itk_b7_ADRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0VniQEjQ";
+const SECRET: &str = "q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng";
+
+/// A directory that is gone after the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("agent-cli-{name}"));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, content: &str) -> String {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The program with a token, and otherwise in an environment without variables and without files to find.
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent-tunnel"));
+    command.env_clear().env("HOME", "/nonexistent").env("INDRANET_TOKEN", TOKEN);
+    command
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    outcome(program().args(arguments))
+}
+
+fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn wrong_usage_ends_with_2() {
+    for arguments in [
+        &["--bogus"][..],
+        &["bogus"],
+        &[],
+        &["connect", "3000", "4000"],
+        &["connect", "3000", "--grace-period", "30"],
+        &["sign"],
+        &["sign", "--id", "myapp", "--nonce", "abc"],
+    ] {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {stderr}");
+        assert!(stdout.is_empty() && !stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn wrong_settings_end_with_78_and_name_the_remedy() {
+    for (arguments, remedy) in [
+        (&["connect"][..], "`agent-tunnel connect 3000`"),
+        (&["connect", "https://localhost"], "https are not supported yet"),
+        (&["connect", "http://localhost/app"], "leave the path off"),
+        (&["connect", "localhost"], "say a port, host:port or http://host:port"),
+        (&["connect", "3000", "--gateway", "gw.example.com"], "is not a gateway; write grpc://"),
+        (&["connect", "3000", "--gateway", "ws://gw/tunnel"], "has a path"),
+        (&["connect", "3000", "--id", "My App"], "cannot be the agent's --id"),
+        (&["connect", "3000", "--token-file", "/nonexistent"], "cannot read the token file /nonexistent"),
+        (&["validate", "--config", "/nonexistent"], "cannot read the configuration file /nonexistent"),
+        (&["sign", "--id", "myapp", "--gateway", "gw"], "is not a gateway"),
+    ] {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!(code, Some(78), "{arguments:?}: {stderr}");
+        assert!(stdout.is_empty(), "{stdout}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(remedy), "{stderr}");
+    }
+}
+
+#[test]
+fn no_token_ends_with_78_and_says_where_to_get_one() {
+    for token in [None, Some("")] {
+        let mut program = program();
+        program.args(["connect", "3000"]).env_remove("INDRANET_TOKEN");
+        token.map(|empty| program.env("INDRANET_TOKEN", empty));
+        let (code, _, stderr) = outcome(&mut program);
+        assert_eq!(code, Some(78));
+        assert!(stderr.contains("gateway-tunnel token new") && stderr.contains("--token-file"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_malformed_token_ends_with_78_and_is_not_repeated() {
+    let directory = Directory::new("malformed");
+    let malformed = format!("itk_k3v9_{SECRET}=");
+    let file = directory.file("token", &malformed);
+    for (arguments, variable, origin) in [
+        (&["connect", "3000", "--log-level", "trace"][..], malformed.as_str(), "INDRANET_TOKEN"),
+        (&["validate", "3000", "--log-level", "trace"], SECRET, "INDRANET_TOKEN"),
+        (&["connect", "3000", "--token", &malformed], TOKEN, "--token"),
+        (&["connect", "3000", "--token-file", &file], TOKEN, &file),
+        (&["sign", "--id", "myapp"], &malformed, "INDRANET_TOKEN"),
+    ] {
+        let (code, stdout, stderr) = outcome(program().args(arguments).env("INDRANET_TOKEN", variable));
+        assert_eq!(code, Some(78), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(&format!("the token in {origin} is malformed")), "{stderr}");
+        assert!(!(stdout + &stderr).contains(SECRET), "{stderr}");
+    }
+}
+
+#[test]
+fn a_token_in_the_file_is_refused_and_not_repeated() {
+    let directory = Directory::new("token-key");
+    let config = directory.file("agent.toml", &format!("target = '3000'\ntoken = '{TOKEN}'\n"));
+    let (code, _, stderr) = run(&["validate", "--config", &config]);
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains(":2:1: unknown field `token`") && stderr.contains("`token_file`"), "{stderr}");
+    assert!(!stderr.contains(SECRET), "{stderr}");
+}
+
+#[test]
+fn help_never_shows_what_a_variable_holds() {
+    for arguments in [&["connect", "--help"][..], &["sign", "--help"], &["man", "connect"]] {
+        let (code, stdout, _) = outcome(program().args(arguments).env("INDRANET_ID", "visible"));
+        assert_eq!(code, Some(0));
+        assert!(stdout.contains("INDRANET_ID") && !stdout.contains("visible"), "{stdout}");
+        assert!(!stdout.contains(SECRET), "{stdout}");
+    }
+}
+
+#[test]
+fn a_flag_goes_before_a_variable_and_a_variable_before_the_file() {
+    let directory = Directory::new("layers");
+    let config = directory.file(
+        "agent.toml",
+        "target = '1000'\nid = 'file'\ngateway = 'grpc://file'\nmax_retries = 1\ngrace_period = '1s'\nquiet = true\n",
+    );
+    let (code, stdout, stderr) = outcome(
+        program()
+            .args(["validate", "3000", "--config", &config, "--max-retries", "3"])
+            .envs([("INDRANET_TARGET", "2000"), ("INDRANET_ID", "env"), ("INDRANET_MAX_RETRIES", "2")])
+            .env("INDRANET_GATEWAY", "ws://one,http://two:9000"),
+    );
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.starts_with("configuration ok\n"), "{stdout}");
+    for line in [
+        "target = \"http://127.0.0.1:3000\"",
+        "id = \"env\"",
+        "max_retries = 3",
+        "grace_period = \"1s\"",
+        "quiet = true",
+        "gateway = [\"ws://one:8080\", \"grpc://two:9000\", \"ws://two:9000\"]",
+    ] {
+        assert!(stdout.lines().any(|other| other == line), "{line} is not in\n{stdout}");
+    }
+    assert!(!stdout.contains("itk_"), "{stdout}");
+}
+
+#[test]
+fn a_token_is_taken_from_flag_then_variable_then_file() {
+    let directory = Directory::new("token-layers");
+    let token = directory.file("token", &format!("{OTHER_TOKEN}\n"));
+    let personal = directory.file("indranet/agent.toml", &format!("target = '3000'\ntoken_file = '{token}'"));
+    let id = |command: &mut Command| {
+        let (code, stdout, stderr) = outcome(command.arg("validate").env("XDG_CONFIG_HOME", &directory.0));
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.contains(&personal), "{stdout}");
+        stdout.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
+    };
+    let variable = id(&mut program());
+    let file = id(program().env_remove("INDRANET_TOKEN"));
+    assert_ne!(variable, file, "the default id tells which token was used");
+    assert_eq!(id(program().env("INDRANET_TOKEN_FILE", &token)), file);
+    let with_flag = |flag: &str, value: &str| {
+        let mut program = program();
+        program.args(["validate", flag, value]).env("XDG_CONFIG_HOME", &directory.0);
+        let (_, stdout, _) = outcome(&mut program);
+        stdout.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
+    };
+    assert_eq!(with_flag("--token-file", &token), file);
+    assert_eq!(with_flag("--token", OTHER_TOKEN), file);
+}
+
+#[test]
+fn no_gateway_within_the_retries_allowed_ends_with_69() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = format!("grpc://{closed}");
+    let (code, stdout, stderr) = run(&["connect", "3000", "--gateway", &gateway, "--max-retries", "0"]);
+    assert_eq!(code, Some(69), "{stderr}");
+    assert!(stdout.is_empty(), "stdout is for the public URL only: {stdout}");
+    assert!(stderr.contains("error: no gateway could be reached"), "{stderr}");
+    assert!(!stderr.contains(SECRET), "{stderr}");
+}
+
+#[test]
+fn a_signed_frame_verifies_for_the_host_of_the_gateway() {
+    let arguments = ["sign", "--id", "myapp", "--gateway", "grpc://GW.example.com:9000", "--timestamp"];
+    let nonce = "000102030405060708090a0b0c0d0e0f";
+    let (code, stdout, stderr) = outcome(program().args(arguments).args(["1790000000000", "--nonce", nonce]));
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stdout.matches('\n').count(), 1, "one line");
+    assert!(!stdout.contains(SECRET));
+
+    let frame: Value = serde_json::from_str(&stdout).unwrap();
+    let connect = &frame["connect"];
+    assert_eq!(connect["timestamp"], "1790000000000", "int64 is a string in JSON");
+    assert_eq!(connect["nonce"], "AAECAwQFBgcICQoLDA0ODw==");
+    assert_eq!(connect["audience"], "gw.example.com");
+    assert_eq!(connect["token"], "itk_k3v9");
+    assert_eq!(connect["features"][0], "FEATURE_TRAILERS");
+
+    let credential: Credential = TOKEN.parse().unwrap();
+    let request = from_json(connect);
+    let transcript = auth::connect_transcript(&request, "gw.example.com", b"");
+    auth::verify(&credential.secret, &transcript, &request.signature).unwrap();
+}
+
+/// The fields that are signed, read back as a gateway would.
+fn from_json(connect: &Value) -> ConnectRequest {
+    let text = |key: &str| connect[key].as_str().unwrap().to_owned();
+    let number = |key: &str| u32::try_from(connect[key].as_u64().unwrap()).unwrap();
+    let feature = |name: &Value| Feature::from_str_name(name.as_str().unwrap()).unwrap().into();
+    ConnectRequest {
+        agent_id: text("agentId"),
+        token: text("token"),
+        timestamp: text("timestamp").parse().unwrap(),
+        nonce: STANDARD.decode(text("nonce")).unwrap().into(),
+        signature: STANDARD.decode(text("signature")).unwrap().into(),
+        protocol_version: number("protocolVersion"),
+        features: connect["features"].as_array().unwrap().iter().map(feature).collect(),
+        initial_window: number("initialWindow"),
+        instance_id: text("instanceId"),
+        ..ConnectRequest::default()
+    }
+}
+
+#[test]
+fn two_signed_frames_differ() {
+    assert_ne!(run(&["sign", "--id", "myapp"]).1, run(&["sign", "--id", "myapp"]).1);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    for arguments in [&["completions", "bash"][..], &["completions", "fish"], &["man"], &["man", "connect"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, _, stderr) = outcome(program().args(arguments).stdout(writer));
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}

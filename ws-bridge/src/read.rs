@@ -1,0 +1,82 @@
+use std::{
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::stream::SplitStream;
+use link::LinkError;
+use proto::{
+    Frame,
+    codec::{UnpackError, unpack},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{self, Message},
+};
+
+/// The frames of a WebSocket.
+pub(crate) struct Frames<S, F> {
+    messages: SplitStream<WebSocketStream<S>>,
+    /// What of the last message was not taken yet.
+    message: Bytes,
+    frame: PhantomData<fn() -> F>,
+}
+
+impl<S, F> Frames<S, F> {
+    pub(crate) fn new(messages: SplitStream<WebSocketStream<S>>) -> Self {
+        Self { messages, message: Bytes::new(), frame: PhantomData }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, F: Frame> Stream for Frames<S, F> {
+    type Item = Result<F, LinkError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            match unpack(&mut this.message) {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(None) => {}
+                Err(error) => {
+                    this.message.clear();
+                    return Poll::Ready(Some(Err(malformed(&error))));
+                }
+            }
+            match ready!(Pin::new(&mut this.messages).poll_next(cx)) {
+                None | Some(Ok(Message::Close(_))) => return Poll::Ready(None),
+                Some(Ok(Message::Binary(message))) => this.message = message,
+                Some(Ok(Message::Text(_))) => {
+                    let what = "text message; frames travel in binary messages".to_owned();
+                    return Poll::Ready(Some(Err(LinkError::Unsupported(what))));
+                }
+                // tungstenite answers pings by itself.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(link_error(error)))),
+            }
+        }
+    }
+}
+
+fn malformed(error: &UnpackError) -> LinkError {
+    LinkError::Malformed(error.to_string())
+}
+
+fn link_error(error: tungstenite::Error) -> LinkError {
+    use tungstenite::{Error, error::ProtocolError};
+    match error {
+        Error::Capacity(error) => LinkError::TooLarge(error.to_string()),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            LinkError::Broken("closed without a farewell".to_owned())
+        }
+        Error::Protocol(error) => LinkError::Violation(error.to_string()),
+        Error::Utf8(error) => LinkError::Malformed(error),
+        Error::Io(error) if error.kind() == std::io::ErrorKind::Other => {
+            LinkError::Violation(error.to_string())
+        }
+        error => LinkError::Broken(error.to_string()),
+    }
+}

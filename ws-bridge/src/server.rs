@@ -1,0 +1,125 @@
+//! The gateway's end.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    upgrade::{OnUpgrade, Parts},
+};
+use hyper_util::rt::TokioIo;
+use link::LinkError;
+use proto::AgentFrame;
+use session::{Acceptor, LinkInfo, Outbound};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::debug;
+
+use crate::{close, config, fragments::Guarded, read, write};
+
+mod handshake;
+mod lent;
+
+use lent::Lent;
+
+/// The label of this transport.
+const TRANSPORT: &str = "ws";
+/// How long a peer may take to answer our close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Turns upgrade requests into links.
+#[derive(Debug)]
+pub struct Bridge {
+    acceptor: Acceptor,
+    origins: Vec<String>,
+    links: TaskTracker,
+    ended: CancellationToken,
+}
+
+impl Bridge {
+    /// A bridge to `acceptor`. A browser's request is refused unless its Origin is one of `origins`: a page that somebody
+    /// else made must not dial in with a visitor's network position. Cancelling `ended` cuts all links.
+    pub fn new(acceptor: Acceptor, origins: Vec<String>, ended: CancellationToken) -> Self {
+        Self { acceptor, origins, links: TaskTracker::new(), ended }
+    }
+
+    /// Answers one request: 101 and a link, or a refusal that says what is missing.
+    pub fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        let response = match handshake::check(&request, &self.origins) {
+            Ok(accepted) => accepted.response(),
+            Err(refusal) => {
+                debug!(%peer, %refusal, "upgrade refused");
+                return refusal.response();
+            }
+        };
+        let info = LinkInfo { transport: TRANSPORT, peer: Some(peer), authority: handshake::host(&request) };
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (acceptor, ended) = (self.acceptor.clone(), self.ended.clone());
+        self.links.spawn(async move {
+            tokio::select! {
+                () = serve(upgrade, acceptor, info) => {}
+                () = ended.cancelled() => {}
+            }
+        });
+        response
+    }
+
+    /// Completes once every link has ended, after their sessions have.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn drained(&self) {
+        self.links.close();
+        self.links.wait().await;
+    }
+}
+
+async fn serve(upgrade: OnUpgrade, acceptor: Acceptor, info: LinkInfo) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            debug!(%error, "the client left during the upgrade");
+            return;
+        }
+    };
+    // Without the indirection that hyper needed, if what is below is what we expect.
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(Parts { io, read_buf, .. }) => link(io.into_inner(), read_buf, &acceptor, info).await,
+        Err(upgraded) => link(TokioIo::new(upgraded), Bytes::new(), &acceptor, info).await,
+    }
+}
+
+/// Carries one link to its end.
+async fn link<S>(socket: S, begun: Bytes, acceptor: &Acceptor, info: LinkInfo)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let config = Some(config::websocket());
+    let socket =
+        WebSocketStream::from_partially_read(Guarded::new(socket), begun.into(), Role::Server, config).await;
+    let (mut sink, messages) = socket.split();
+    let (lent, returned) = Lent::new(read::Frames::<_, AgentFrame>::new(messages));
+    let mut outbound = acceptor.accept(info, lent);
+    if let Err(error) =
+        write::run(&mut outbound, &mut sink, |outbound: &Outbound| close::frame(outbound.close_reason()))
+            .await
+    {
+        debug!(%error, "link ended");
+        return;
+    }
+    // To close at once could cost the peer our last frames: unread input makes the system reset the connection.
+    let _ = timeout(CLOSE_TIMEOUT, async {
+        if let Ok(mut frames) = returned.await {
+            while let Some(Ok(_) | Err(LinkError::Malformed(_))) = frames.next().await {}
+        }
+    })
+    .await;
+}
