@@ -1,6 +1,9 @@
 use std::{
     convert::Infallible,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -31,7 +34,7 @@ pub(crate) struct Connector {
     pub(crate) config: Arc<Config>,
     pub(crate) instance_id: Uuid,
     /// What to add to this host's clock to get the gateway's, in milliseconds.
-    clock_offset: i64,
+    clock_offset: AtomicI64,
     budget: Budget,
 }
 
@@ -87,21 +90,19 @@ impl ConnectFailure {
 impl Connector {
     pub(crate) fn new(config: Arc<Config>) -> Self {
         let budget = Budget::new(limits::PROCESS_BUDGET);
-        Self { config, instance_id: Uuid::new_v4(), clock_offset: 0, budget }
+        Self { config, instance_id: Uuid::new_v4(), clock_offset: AtomicI64::new(0), budget }
     }
 
     /// Dials `url` and authenticates.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
-    pub(crate) async fn connect(&mut self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+    pub(crate) async fn connect(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         match self.attempt(url).await {
             Err(ConnectFailure::Refused(error)) if error.code() == Code::ClockSkew => {
-                self.clock_offset = error.server_time - unix_millis();
-                tracing::warn!(
-                    offset_ms = self.clock_offset,
-                    "this host's clock differs from the gateway's; correcting for it"
-                );
+                let offset_ms = error.server_time.saturating_sub(unix_millis());
+                self.clock_offset.store(offset_ms, Relaxed);
+                tracing::warn!(offset_ms, "this host's clock differs from the gateway's; correcting for it");
                 self.attempt(url).await
             }
             outcome => outcome,
@@ -116,7 +117,7 @@ impl Connector {
             &self.config.credential,
             &url.host,
             self.instance_id,
-            unix_millis() + self.clock_offset,
+            unix_millis().saturating_add(self.clock_offset.load(Relaxed)),
             nonce,
             self.config.max_concurrent,
         );

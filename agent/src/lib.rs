@@ -1,6 +1,7 @@
 //! The agent: dials a gateway and serves its requests from a local HTTP service.
 
 mod backoff;
+mod choice;
 mod config;
 pub mod connect_request;
 mod connection;
@@ -9,6 +10,7 @@ mod event;
 mod forward;
 mod run;
 mod session;
+pub mod ui;
 mod upstream;
 
 pub use cli::Shutdown;

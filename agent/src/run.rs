@@ -1,15 +1,19 @@
 use std::{
+    future::pending,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use proto::drain;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
-    Config, Event, GatewayUrl, Observer, Shutdown, UpstreamPool,
+    Config, Event, Observer, Shutdown, UpstreamPool,
     backoff::Backoff,
+    choice::{self, Reached},
     connection::{ConnectFailure, Connector, Ready},
     forward::Forwarder,
     session::{Notice, Session},
@@ -17,6 +21,11 @@ use crate::{
 
 /// Pause after the gateway refused credentials that it used to accept.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// How often a better address is tried while a lesser one is in use: at first, and after that many times.
+const PROBE_OFTEN: Duration = Duration::from_secs(10);
+const PROBES_OFTEN: u32 = 30;
+const PROBE_RARELY: Duration = Duration::from_secs(60);
 
 /// Why an agent gave up.
 #[derive(Debug, thiserror::Error)]
@@ -61,15 +70,20 @@ struct Agent {
     /// Sessions, the current one and those that are on their way out.
     sessions: TaskTracker,
     backoff: Backoff,
-    was_online: bool,
+    /// Position of the address that accepted us last.
+    last: Option<usize>,
 }
 
 /// How a session ceased to be the current one.
 enum Leaving {
     /// It is over.
     Ended(String),
-    /// It goes on with what is in progress while another takes its place.
+    /// It goes on with what is in progress while another takes its place, after a pause.
     Replace(Duration),
+    /// It goes on likewise, and a better link is there already.
+    Better(Box<Reached>),
+    /// The agent shuts down.
+    Shutdown,
 }
 
 impl Agent {
@@ -84,37 +98,40 @@ impl Agent {
             shutdown,
             sessions: TaskTracker::new(),
             backoff: Backoff::new(),
-            was_online: false,
+            last: None,
         }
     }
 
     async fn run(mut self) -> Result<(), RunError> {
         let shutdown = self.shutdown.clone();
+        let mut better = None;
         loop {
-            let connected = tokio::select! {
-                connected = self.connect_any() => connected,
-                () = shutdown.cancelled() => break,
+            let connected = match better.take() {
+                Some(reached) => Ok(reached),
+                None => tokio::select! {
+                    connected = self.connect() => connected,
+                    () = shutdown.cancelled() => break,
+                },
             };
-            let reason = match connected {
-                Ok((url, ready)) => {
+            let pause = match connected {
+                Ok(reached) => {
                     let begun = Instant::now();
-                    let leaving = self.serve(&url, ready).await;
-                    if shutdown.is_cancelled() {
-                        break;
-                    }
+                    let leaving = self.serve(reached).await;
                     self.backoff.on_connected_for(begun.elapsed());
                     match leaving {
-                        Leaving::Replace(spread) => {
-                            tokio::time::sleep(spread.mul_f64(rand::random())).await;
+                        Leaving::Shutdown => break,
+                        Leaving::Ended(reason) => self.pause(reason, None),
+                        Leaving::Replace(spread) => spread.mul_f64(rand::random()),
+                        Leaving::Better(reached) => {
+                            better = Some(*reached);
                             continue;
                         }
-                        Leaving::Ended(reason) => self.pause(reason, None),
                     }
                 }
                 Err(failure) => self.on_failure(&failure)?,
             };
             tokio::select! {
-                () = tokio::time::sleep(reason) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => break,
             }
         }
@@ -123,32 +140,20 @@ impl Agent {
         Ok(())
     }
 
-    /// Tries every address once, in order.
-    async fn connect_any(&mut self) -> Result<(GatewayUrl, Ready), ConnectFailure> {
-        let config = Arc::clone(&self.config);
-        let mut last = None;
-        for url in &config.gateways {
-            (self.observer)(Event::Connecting { gateway: url.to_string() });
-            match self.connector.connect(url).await {
-                Ok(ready) => return Ok((url.clone(), ready)),
-                Err(failure) => {
-                    debug!(gateway = %url, %failure, "cannot connect");
-                    last = Some(failure);
-                }
-            }
-        }
-        Err(last.expect("a configuration names at least one gateway"))
+    /// Tries every address, the one that worked last before the others.
+    async fn connect(&self) -> Result<Reached, ConnectFailure> {
+        let urls = &self.config.gateways;
+        let mut order: Vec<usize> = (0..urls.len()).collect();
+        order.sort_by_key(|index| Some(*index) != self.last);
+        (self.observer)(Event::Connecting { gateway: urls[order[0]].to_string() });
+        choice::first(&self.connector, urls, &order).await
     }
 
     /// Serves on a link for as long as it is the current one.
-    async fn serve(&mut self, url: &GatewayUrl, ready: Ready) -> Leaving {
-        self.was_online = true;
-        (self.observer)(Event::Online {
-            public_urls: ready.accepted.public_urls.clone(),
-            transport: url.transport.label(),
-            gateway_id: ready.accepted.gateway_id.clone(),
-            gateway: url.to_string(),
-        });
+    async fn serve(&mut self, reached: Reached) -> Leaving {
+        let Reached { index, ready, passed_over } = reached;
+        self.announce(index, &ready, &passed_over);
+        self.last = Some(index);
         let link = ready.link.clone();
         let session = Session::new(
             link.clone(),
@@ -158,21 +163,61 @@ impl Agent {
         );
         let (notices, mut heard) = mpsc::unbounded_channel();
         let mut running = self.sessions.spawn(session.run(ready, notices, self.shutdown.clone()));
-        let mut told = false;
+        let mut better = pin!(self.find_better(index));
         loop {
             tokio::select! {
                 ended = &mut running => {
                     return Leaving::Ended(ended.unwrap_or_else(|panic| panic.to_string()));
                 }
                 Some(Notice::Leave { reason, reconnect_after }) = heard.recv() => {
-                    if reason != proto::drain::Reason::Replaced {
+                    // A link that replaced this one is our own, and will be heard of by other means.
+                    if reason != drain::Reason::Replaced {
                         return Leaving::Replace(reconnect_after);
                     }
                 }
-                () = self.shutdown.cancelled(), if !told => {
-                    told = true;
+                reached = &mut better => return Leaving::Better(Box::new(reached)),
+                () = self.shutdown.cancelled() => {
                     (self.observer)(Event::Draining { in_flight: link.table().active() });
+                    return Leaving::Shutdown;
                 }
+            }
+        }
+    }
+
+    fn announce(&self, index: usize, ready: &Ready, passed_over: &[(usize, ConnectFailure)]) {
+        let urls = &self.config.gateways;
+        let url = &urls[index];
+        if let Some((better, failure)) = passed_over.iter().find(|(better, _)| *better < index) {
+            warn!("{} does not work ({failure}); using {url}", urls[*better]);
+        } else if index > 0 && self.last != Some(index) {
+            warn!("{} does not answer; using {url}", urls[0]);
+        } else if self.last.is_some_and(|last| last > index) {
+            info!("{url} works again; using it");
+        }
+        (self.observer)(Event::Online {
+            public_urls: ready.accepted.public_urls.clone(),
+            transport: url.transport.label(),
+            gateway_id: ready.accepted.gateway_id.clone(),
+            gateway: url.to_string(),
+        });
+    }
+
+    /// Looks for a link over a better address than the `current` one until there is one; for ever if there is none
+    /// better. The gateway moves new requests to it and lets the old link finish: no request notices.
+    async fn find_better(&self, current: usize) -> Reached {
+        let order: Vec<usize> = (0..current).collect();
+        let mut probes = 0;
+        loop {
+            let interval = match probes {
+                _ if order.is_empty() => return pending().await,
+                0..PROBES_OFTEN => PROBE_OFTEN,
+                _ => PROBE_RARELY,
+            };
+            tokio::time::sleep(interval.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await;
+            probes += 1;
+            match choice::first(&self.connector, &self.config.gateways, &order).await {
+                Ok(reached) => return reached,
+                Err(failure) => debug!(%failure, "the better address does not work yet"),
             }
         }
     }
@@ -180,7 +225,7 @@ impl Agent {
     /// Decides whether to go on after no address accepted us, and after which pause.
     fn on_failure(&mut self, failure: &ConnectFailure) -> Result<Duration, RunError> {
         if failure.is_final() {
-            if !self.was_online {
+            if self.last.is_none() {
                 return Err(RunError::Refused(failure.to_string()));
             }
             warn!(reason = %failure, "the gateway no longer accepts this agent; trying again every minute");

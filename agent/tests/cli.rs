@@ -1,5 +1,7 @@
 //! What scripts rely on: exit codes, precedence, error texts and what stands on stdout.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic like the test itself")]
+
 use std::{
     fs,
     net::TcpListener,

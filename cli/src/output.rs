@@ -16,10 +16,10 @@ pub fn write(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Writes one line to stdout, see [`write`].
+/// Writes one line to stdout, see [`write()`].
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn line(text: &str) -> io::Result<()> {
     write(format!("{text}\n").as_bytes())
 }

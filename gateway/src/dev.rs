@@ -112,12 +112,21 @@ impl Dev {
         let mut agents = Vec::new();
         for (transport, addr, agent_id) in links {
             let config = agent_config(transport, addr, agent_id, &credential, upstream);
-            agents.push(online(config, &shutdown).await.map_err(|source| DevError::Agent {
-                transport: transport.label(),
-                source,
-            })?);
+            agents.push(
+                online(config, &shutdown)
+                    .await
+                    .map_err(|source| DevError::Agent { transport: transport.label(), source })?,
+            );
         }
-        Ok(Self { addresses, services, credential, gateway, agents, _sample: sample, _ended: ended.drop_guard() })
+        Ok(Self {
+            addresses,
+            services,
+            credential,
+            gateway,
+            agents,
+            _sample: sample,
+            _ended: ended.drop_guard(),
+        })
     }
 
     /// What a person needs to know, as text.
@@ -134,10 +143,8 @@ impl Dev {
             let _ = writeln!(text, "  sample    {}     over {}", service.url, service.transport.label());
         }
         let token = self.credential.reveal();
-        let connect = format!(
-            "INDRANET_TOKEN={} agent-tunnel connect 3000 --gateway grpc://{grpc} --id myapp",
-            *token
-        );
+        let connect =
+            format!("INDRANET_TOKEN={} agent-tunnel connect 3000 --gateway grpc://{grpc} --id myapp", *token);
         let _ = writeln!(text, "\n  to join your own service on port 3000:\n  connect   {connect}");
         text
     }

@@ -5,8 +5,8 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use link::{Abort, OpenError, Opened};
-use proto::{AgentId, tunnel_close::Reason};
-use session::{Authenticator, Registry, Session};
+use proto::{AgentId, GatewayFrame, TunnelRequest, tunnel_close::Reason};
+use session::{Authenticator, NotSent, Registry, ResponseHead, Session};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -72,13 +72,34 @@ impl Ingress {
         let session = self.session(&target.agent_id)?;
         let outgoing = request::outgoing(id, parts, body, client, target.authority, session.inline_limit())?;
         self.metrics.received(outgoing.head.body.len());
-        let Opened { sender, mut receiver } = session.call(id, outgoing.head).map_err(refused)?;
+        let Opened { sender, mut receiver } = self.call(session, id, outgoing.head)?;
         if let Some(sender) = sender {
             let metrics = self.metrics.clone();
             self.uploads.spawn(upload::run(outgoing.rest, sender, metrics));
         }
         let head = receiver.head().await.map_err(aborted)?;
         Ok(response::Answer { head, receiver })
+    }
+
+    /// Opens the exchange. A session that ends at this very moment is no reason to fail: its heir may be there already.
+    fn call(
+        &self,
+        session: Arc<Session>,
+        id: Uuid,
+        request: TunnelRequest,
+    ) -> Result<Opened<GatewayFrame, ResponseHead>, IngressError> {
+        let not_sent = match session.call(id, request) {
+            Ok(opened) => return Ok(opened),
+            Err(not_sent) => not_sent,
+        };
+        let heir =
+            self.registry.pick(session.agent_id().as_str()).filter(|heir| !Arc::ptr_eq(heir, &session));
+        match (not_sent, heir) {
+            (NotSent { error: OpenError::Closed, request }, Some(heir)) => {
+                heir.call(id, *request).map_err(|again| refused(again.error))
+            }
+            (NotSent { error, .. }, _) => Err(refused(error)),
+        }
     }
 
     fn session(&self, agent_id: &AgentId) -> Result<Arc<Session>, IngressError> {

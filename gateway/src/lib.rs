@@ -3,6 +3,7 @@
 mod admin;
 mod config;
 mod connections;
+pub mod dev;
 mod error;
 mod grpc;
 mod ingress;

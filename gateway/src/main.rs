@@ -4,7 +4,8 @@ mod cli;
 
 use std::process::ExitCode;
 
-use ::cli::{Failure, Shutdown};
+use ::cli::{Failure, Shutdown, output};
+use gateway::dev::{Check, Dev, DevOptions};
 
 fn main() -> ExitCode {
     ::cli::run(cli::Arguments::run)
@@ -15,9 +16,23 @@ async fn serve(config: gateway::Config, shutdown: Shutdown) -> Result<(), Failur
     gateway::serve(config, shutdown).await.map_err(Failure::runtime)
 }
 
-/// WIRING: hands the flags of `dev` over to the gateway.
+/// Runs a whole tunnel, or checks it.
 async fn dev(settings: cli::dev::DevSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    tracing::info!(http = %settings.http, id = %settings.id, check = settings.check, "not wired yet");
-    shutdown.drain.cancelled().await;
-    Ok(())
+    let cli::dev::DevSettings { http, grpc, ws, admin, id, check, .. } = settings;
+    let options = DevOptions { http, grpc, ws, admin, agent_id: id };
+    let dev = Dev::start(options, shutdown).await.map_err(Failure::runtime)?;
+    if !check {
+        output::write(dev.banner().as_bytes()).map_err(Failure::runtime)?;
+        return dev.run().await.map_err(Failure::runtime);
+    }
+    let mut failed = None;
+    for Check { transport, outcome } in dev.check().await {
+        let verdict = match &outcome {
+            Ok(duration) => format!("ok in {:.1} ms", duration.as_secs_f64() * 1000.0),
+            Err(error) => format!("failed: {error}"),
+        };
+        output::line(&format!("{transport:4}  {verdict}")).map_err(Failure::runtime)?;
+        failed = failed.or(outcome.err());
+    }
+    failed.map_or(Ok(()), |error| Err(Failure::runtime(error)))
 }

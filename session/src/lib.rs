@@ -25,4 +25,4 @@ pub use credentials::{AgentIdPattern, Credentials, Grant};
 pub use head::ResponseHead;
 pub use metrics::Metrics;
 pub use registry::{Registration, Registry};
-pub use session::{Exchange, GatewayLink, Outbound, Session, Upload};
+pub use session::{Exchange, GatewayLink, NotSent, Outbound, Session, Upload};

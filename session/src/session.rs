@@ -34,6 +34,16 @@ pub struct Session {
     pub(crate) sweeper: Sweeper,
 }
 
+/// A request that could not be sent, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("the request was not sent: {error}")]
+pub struct NotSent {
+    /// The reason.
+    pub error: OpenError,
+    /// The request, untouched.
+    pub request: Box<TunnelRequest>,
+}
+
 /// That a session shall end once its exchanges have, and why.
 #[derive(Debug, Default)]
 pub(crate) struct Retirement {
@@ -87,16 +97,25 @@ impl Session {
     /// `end_stream`.
     ///
     /// # Errors
-    /// [`OpenError`]; the agent has not seen the request then.
+    /// [`NotSent`] gives the request back: the agent has not seen it.
     pub fn call(
         self: &Arc<Self>,
         id: Uuid,
         request: TunnelRequest,
-    ) -> Result<Opened<GatewayFrame, ResponseHead>, OpenError> {
+    ) -> Result<Opened<GatewayFrame, ResponseHead>, NotSent> {
         let (inline, end) = (request.body.len(), request.end_stream);
-        let opened = self.link.open(id, inline, end, |window| TunnelRequest { window, ..request }.into())?;
-        self.sweeper.watch(self);
-        Ok(opened)
+        let mut request = Some(request);
+        let opened = self.link.open(id, inline, end, |window| {
+            let request = request.take().expect("a head is made once");
+            TunnelRequest { window, ..request }.into()
+        });
+        match opened {
+            Ok(opened) => {
+                self.sweeper.watch(self);
+                Ok(opened)
+            }
+            Err(error) => Err(NotSent { error, request: Box::new(request.expect("no head was made")) }),
+        }
     }
 
     /// Takes no new requests and ends once those in progress have, or the deadline has passed.

@@ -13,8 +13,8 @@ pub(super) struct Settings {
     /// The local service: a port, host:port or http://host:port
     #[arg(env = "INDRANET_TARGET")]
     pub(super) target: Option<String>,
-    /// Where to dial: grpc://, grpcs://, ws:// or wss://HOST[:PORT]; http(s)://HOST stands for gRPC, then WebSocket.
-    /// May be repeated, to be tried in that order [default: http://127.0.0.1]
+    /// Where to dial: grpc://, grpcs://, ws:// or wss:// and HOST or HOST:PORT; http:// and https:// stand for gRPC,
+    /// then WebSocket. May be repeated, to be tried in that order [default: http://127.0.0.1]
     #[arg(long, env = "INDRANET_GATEWAY", value_name = "URL", value_delimiter = ',')]
     #[serde(deserialize_with = "cli::one_or_many")]
     pub(super) gateway: Vec<String>,
