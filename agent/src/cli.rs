@@ -5,6 +5,7 @@ mod connect;
 mod credential;
 mod gateway_url;
 mod host;
+mod proxy;
 mod settings;
 mod sign;
 mod slug;

@@ -2,6 +2,8 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use proto::{AgentId, Credential};
 
+use crate::Proxies;
+
 /// Everything an agent needs to run, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -9,6 +11,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where to dial, in the order in which to try; never empty.
     pub gateways: Vec<GatewayUrl>,
+    /// What may stand between here and there.
+    pub proxies: Proxies,
     /// The name to be reachable under.
     pub agent_id: AgentId,
     /// What to sign with.

@@ -122,7 +122,7 @@ impl Connector {
             self.config.max_concurrent,
         );
         link.table().push_control(request);
-        let mut inbound = dial::dial(url, outbound).await?;
+        let mut inbound = dial::dial(url, &self.config.proxies, outbound).await?;
         let first =
             timeout(limits::CONNECT_TIMEOUT, inbound.next()).await.map_err(|_| ConnectFailure::Silent)?;
         let frame = match first {

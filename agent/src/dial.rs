@@ -5,12 +5,18 @@ use std::{convert::Infallible, pin::Pin};
 use futures_core::Stream;
 use link::LinkError;
 use proto::{AgentFrame, GatewayFrame, limits};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
 
-use crate::{GatewayUrl, Transport};
+use crate::{GatewayUrl, Proxies, Transport};
 
 mod grpc;
+mod tcp;
 mod ws;
+
+use tcp::{Connected, ProxyError};
 
 /// What the agent writes on its link.
 pub(crate) type Outbound = link::Outbound<AgentFrame, Infallible>;
@@ -30,33 +36,44 @@ pub(crate) enum DialError {
     #[error("the other side refused the stream: {0}")]
     Stream(String),
     #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
     WebSocket(#[from] ws_bridge::client::OpenError),
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
 }
 
-/// Connects to `url` and lets its transport carry `outbound`.
+/// Connects to `url`, through one of `proxies` if one stands in the way, and lets its transport carry `outbound`.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
-pub(crate) async fn dial(url: &GatewayUrl, outbound: Outbound) -> Result<Inbound, DialError> {
+pub(crate) async fn dial(
+    url: &GatewayUrl,
+    proxies: &Proxies,
+    outbound: Outbound,
+) -> Result<Inbound, DialError> {
     if url.tls {
         return Err(DialError::Unsupported("TLS"));
     }
     let link = async {
-        let stream = connect(url).await?;
-        match url.transport {
-            Transport::Grpc => grpc::open(url, stream, outbound).await,
-            Transport::WebSocket => ws::open(url, stream, outbound).await,
+        let connected = match proxies.on_the_way_to(url) {
+            Some(proxy) => tcp::through(&proxy, url).await?,
+            None => tcp::directly(url).await.map_err(DialError::Connect)?,
+        };
+        match connected {
+            Connected::Directly(stream) => open(url, stream, outbound).await,
+            Connected::Through(stream) => open(url, stream, outbound).await,
         }
     };
     timeout(limits::CONNECT_TIMEOUT, link).await.map_err(|_| DialError::Timeout)?
 }
 
-async fn connect(url: &GatewayUrl) -> Result<TcpStream, DialError> {
-    let stream = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(DialError::Connect)?;
-    stream.set_nodelay(true).map_err(DialError::Connect)?;
-    let socket = socket2::SockRef::from(&stream);
-    socket.set_tcp_user_timeout(Some(limits::TCP_USER_TIMEOUT)).map_err(DialError::Connect)?;
-    Ok(stream)
+async fn open<S>(url: &GatewayUrl, stream: S, outbound: Outbound) -> Result<Inbound, DialError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match url.transport {
+        Transport::Grpc => grpc::open(url, stream, outbound).await,
+        Transport::WebSocket => ws::open(url, stream, outbound).await,
+    }
 }

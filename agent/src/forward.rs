@@ -66,7 +66,9 @@ impl Forwarder {
             Err(error) => {
                 let (reason, message) = blame(&error);
                 sender.abort(reason, message);
-                Outcome::failed(error)
+                // What the gateway makes of it, unless its client left.
+                let status = (reason != Reason::Cancelled).then_some(502);
+                Outcome { status, ..Outcome::failed(error) }
             }
         }
     }
@@ -85,6 +87,7 @@ fn blame(error: &UpstreamError) -> (Reason, &'static str) {
         UpstreamError::ConnectTimeout { .. } => {
             (Reason::UpstreamConnect, "the local service does not accept connections")
         }
+        UpstreamError::RequestBody { .. } => (Reason::Cancelled, "the request broke off"),
         UpstreamError::BadResponse { .. } => {
             (Reason::UpstreamReset, "the local service did not answer in HTTP")
         }

@@ -2,10 +2,10 @@
 
 mod cli;
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use ::cli::{Exit, Failure, Shutdown};
-use agent::{Observer, RunError};
+use agent::{RunError, ui};
 
 fn main() -> ExitCode {
     ::cli::run(cli::Arguments::run)
@@ -22,7 +22,14 @@ enum Display {
 
 /// Runs the agent, and says with which code to end.
 async fn run(config: agent::Config, display: Display, shutdown: Shutdown) -> Result<(), Failure> {
-    let observer = observer(&config, display);
+    // Held until the end: dropping it puts the cursor back.
+    let (observer, _screen) = match display {
+        Display::Terminal => {
+            let (observer, screen) = ui::terminal(config.upstream.to_string()).map_err(Failure::runtime)?;
+            (observer, Some(screen))
+        }
+        Display::Log => (ui::plain(), None),
+    };
     agent::run(config, observer, shutdown).await.map_err(|error| {
         let exit = match error {
             RunError::Unreachable { .. } => Exit::Unreachable,
@@ -31,9 +38,4 @@ async fn run(config: agent::Config, display: Display, shutdown: Shutdown) -> Res
         };
         Failure::new(exit, error)
     })
-}
-
-/// WIRING: chooses between the observers of `agent::ui`.
-fn observer(_config: &agent::Config, _display: Display) -> Observer {
-    Arc::new(|event| tracing::info!(?event, "event"))
 }

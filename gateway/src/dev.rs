@@ -211,6 +211,7 @@ fn agent_config(
     agent::Config {
         upstream: Upstream { host: upstream.ip().to_string(), port: upstream.port() },
         gateways: vec![GatewayUrl { transport, tls: false, host, port: gateway.port() }],
+        proxies: agent::Proxies::none(),
         agent_id,
         credential: credential.clone(),
         max_retries: Some(3),

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use ::cli::{Span, log};
-use agent::{Config, GatewayUrl};
+use agent::{Config, GatewayUrl, InvalidProxy};
 use proto::{AgentId, InvalidAgentId, limits};
 
 use super::{
     credential::{self, CredentialError},
     gateway_url::{self, GatewayUrlError},
+    proxy,
     settings::Settings,
     slug::slug,
     target::{self, TargetError},
@@ -33,6 +34,8 @@ pub(super) enum ConfigError {
     Gateway(#[from] GatewayUrlError),
     #[error("`{id}` cannot be the agent's --id")]
     Id { id: String, source: InvalidAgentId },
+    #[error("--proxy is not usable")]
+    Proxy(#[from] InvalidProxy),
     #[error(transparent)]
     Credential(#[from] CredentialError),
     #[error("--grace-period is too long; at most 49 days are possible")]
@@ -52,6 +55,7 @@ impl Checked {
         let config = Config {
             upstream,
             gateways,
+            proxies: proxy::proxies(settings.proxy.as_ref())?,
             agent_id,
             credential,
             max_retries: settings.max_retries,
@@ -70,6 +74,7 @@ impl Checked {
             target: Some(upstream.to_string()),
             gateway: gateways.iter().map(GatewayUrl::to_string).collect(),
             id: Some(agent_id.to_string()),
+            proxy: None,
             token: None,
             token_file: None,
             max_retries,

@@ -4,7 +4,7 @@ use clap::builder::BoolishValueParser;
 use cli::{Span, log::Format};
 use serde::{Deserialize, Serialize};
 
-use super::credential::TokenText;
+use super::{credential::TokenText, proxy::ProxyText};
 
 /// What `connect` can be told by flags, by variables and by the file. Names are the same in all three.
 #[derive(Clone, Debug, Default, clap::Args, Deserialize, Serialize)]
@@ -18,6 +18,10 @@ pub(super) struct Settings {
     #[arg(long, env = "INDRANET_GATEWAY", value_name = "URL", value_delimiter = ',')]
     #[serde(deserialize_with = "cli::one_or_many")]
     pub(super) gateway: Vec<String>,
+    /// Proxy on the way to the gateway, http:// or socks5://, or `none` [default: HTTPS_PROXY, ALL_PROXY and NO_PROXY]
+    #[arg(long, env = "INDRANET_PROXY", value_name = "URL", hide_env_values = true)]
+    #[serde(skip_serializing)]
+    pub(super) proxy: Option<ProxyText>,
     /// The name to be reachable under [default: made from token and target]
     #[arg(long, env = "INDRANET_ID")]
     pub(super) id: Option<String>,
@@ -60,6 +64,7 @@ pub(super) struct Settings {
 cli::layer!(Settings {
     target,
     gateway,
+    proxy,
     id,
     token,
     token_file,

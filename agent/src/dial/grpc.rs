@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use link::LinkError;
 use proto::{GatewayFrame, limits, tunnel_client::TunnelClient};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status, Streaming, body::Body};
 use tower::Service;
@@ -25,11 +25,10 @@ use crate::GatewayUrl;
 ///
 /// hyper's connection is used bare, without tonic's channel: no reconnecting and no buffering layer stands between a
 /// frame and the socket, and the frame size can be set.
-pub(super) async fn open(
-    url: &GatewayUrl,
-    stream: TcpStream,
-    outbound: Outbound,
-) -> Result<Inbound, DialError> {
+pub(super) async fn open<S>(url: &GatewayUrl, stream: S, outbound: Outbound) -> Result<Inbound, DialError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(limits::H2_STREAM_WINDOW)

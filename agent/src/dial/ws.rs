@@ -1,15 +1,14 @@
 use http::Uri;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{DialError, Inbound, Outbound};
 use crate::GatewayUrl;
 
 /// Upgrades a connection of its own to WebSocket.
-pub(super) async fn open(
-    url: &GatewayUrl,
-    stream: TcpStream,
-    outbound: Outbound,
-) -> Result<Inbound, DialError> {
+pub(super) async fn open<S>(url: &GatewayUrl, stream: S, outbound: Outbound) -> Result<Inbound, DialError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let builder = Uri::builder().scheme("ws").authority(url.authority()).path_and_query("/");
     let uri = builder.build().expect("host and port were checked when the URL was parsed");
     Ok(Box::pin(ws_bridge::client::open(uri, stream, outbound).await?))

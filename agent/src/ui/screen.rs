@@ -69,7 +69,9 @@ impl Screen {
                 // Not worth a status line of its own further down.
                 return if self.status_is_last { self.redraw(now.instant) } else { String::new() };
             }
-            Event::Connecting { gateway } => self.state = State::Connecting { gateway },
+            Event::Connecting { gateway } => {
+                self.state = State::Connecting { gateway: printable(&gateway, MAX_TEXT) };
+            }
             Event::Online { public_urls, transport, gateway_id, .. } => {
                 let urls = printable(&public_urls.join(", "), MAX_TEXT);
                 let gateway_id = printable(&gateway_id, MAX_TEXT);
