@@ -27,7 +27,7 @@ pub(crate) struct Reached {
 /// Tries `order`, positions in `urls`, each a head start after the one before or at once when that failed.
 ///
 /// # Errors
-/// The failure of the best address, once all have failed.
+/// Position and failure of the best address, once all have failed.
 ///
 /// # Cancel safety
 /// Dropping the future closes every connection that it opened.
@@ -35,15 +35,14 @@ pub(crate) async fn first(
     connector: &Connector,
     urls: &[GatewayUrl],
     order: &[usize],
-) -> Result<Reached, ConnectFailure> {
-    staggered(order, |index| connector.connect(&urls[index])).await.map_or_else(
-        |mut failures| {
-            let best =
-                failures.iter().enumerate().min_by_key(|(_, (index, _))| *index).map_or(0, |(at, _)| at);
-            Err(failures.swap_remove(best).1)
-        },
-        |(index, ready, passed_over)| Ok(Reached { index, ready, passed_over }),
-    )
+) -> Result<Reached, (usize, ConnectFailure)> {
+    match staggered(order, |index| connector.connect(&urls[index])).await {
+        Ok((index, ready, passed_over)) => Ok(Reached { index, ready, passed_over }),
+        Err(failures) => Err(failures
+            .into_iter()
+            .min_by_key(|(index, _)| *index)
+            .expect("a configuration names at least one gateway, and all of them failed")),
+    }
 }
 
 type Failures<E> = Vec<(usize, E)>;

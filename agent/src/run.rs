@@ -128,7 +128,7 @@ impl Agent {
                         }
                     }
                 }
-                Err(failure) => self.on_failure(&failure)?,
+                Err((index, failure)) => self.on_failure(index, &failure)?,
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -141,7 +141,7 @@ impl Agent {
     }
 
     /// Tries every address, the one that worked last before the others.
-    async fn connect(&self) -> Result<Reached, ConnectFailure> {
+    async fn connect(&self) -> Result<Reached, (usize, ConnectFailure)> {
         let urls = &self.config.gateways;
         let mut order: Vec<usize> = (0..urls.len()).collect();
         order.sort_by_key(|index| Some(*index) != self.last);
@@ -217,26 +217,25 @@ impl Agent {
             probes += 1;
             match choice::first(&self.connector, &self.config.gateways, &order).await {
                 Ok(reached) => return reached,
-                Err(failure) => debug!(%failure, "the better address does not work yet"),
+                Err((_, failure)) => debug!(%failure, "the better address does not work yet"),
             }
         }
     }
 
     /// Decides whether to go on after no address accepted us, and after which pause.
-    fn on_failure(&mut self, failure: &ConnectFailure) -> Result<Duration, RunError> {
+    fn on_failure(&mut self, index: usize, failure: &ConnectFailure) -> Result<Duration, RunError> {
+        let reason = format!("{}: {failure}", self.config.gateways[index]);
         if failure.is_final() {
             if self.last.is_none() {
-                return Err(RunError::Refused(failure.to_string()));
+                return Err(RunError::Refused(reason));
             }
-            warn!(reason = %failure, "the gateway no longer accepts this agent; trying again every minute");
-            return Ok(self.pause(failure.to_string(), Some(REFUSED_PAUSE)));
+            warn!(reason, "the gateway no longer accepts this agent; trying again every minute");
+            return Ok(self.pause(reason, Some(REFUSED_PAUSE)));
         }
-        let pause = self.pause(failure.to_string(), failure.retry_after());
+        let pause = self.pause(reason.clone(), failure.retry_after());
         let attempts = self.backoff.failures();
         match self.config.max_retries {
-            Some(retries) if attempts > retries => {
-                Err(RunError::Unreachable { attempts, reason: failure.to_string() })
-            }
+            Some(retries) if attempts > retries => Err(RunError::Unreachable { attempts, reason }),
             _ => Ok(pause),
         }
     }

@@ -23,7 +23,7 @@ use tonic::{Code, Response, Status, Streaming, service::Routes};
 use tonic_health::server::HealthReporter;
 
 /// The label of this transport.
-const TRANSPORT: &str = "grpc";
+pub(crate) const TRANSPORT: &str = "grpc";
 
 /// Where a call comes from and whom it asks for, as the connection knows.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! The one straight line from a client's request to its response.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
@@ -12,6 +12,7 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
+    client::Client,
     error::{self, IngressError},
     metrics::{Observation, Outcome, RequestMetrics},
     route::Domains,
@@ -42,7 +43,7 @@ impl Ingress {
     pub(crate) async fn handle(
         &self,
         request: Request<Incoming>,
-        client: SocketAddr,
+        client: &Client,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let id = Uuid::new_v4();
         let mut observation = self.metrics.begin();
@@ -65,17 +66,18 @@ impl Ingress {
         &self,
         id: Uuid,
         request: Request<Incoming>,
-        client: SocketAddr,
+        client: &Client,
     ) -> Result<response::Answer, IngressError> {
         let (parts, body) = request.into_parts();
         let target = self.domains.target(&parts)?;
         let session = self.session(&target.agent_id)?;
-        let outgoing = request::outgoing(id, parts, body, client, target.authority, session.inline_limit())?;
+        let outgoing =
+            request::outgoing(id, parts, body, client.addr, target.authority, session.inline_limit())?;
         self.metrics.received(outgoing.head.body.len());
         let Opened { sender, mut receiver } = self.call(session, id, outgoing.head)?;
         if let Some(sender) = sender {
             let metrics = self.metrics.clone();
-            self.uploads.spawn(upload::run(outgoing.rest, sender, metrics));
+            self.uploads.spawn(upload::run(outgoing.rest, sender, client.clone(), metrics));
         }
         let head = receiver.head().await.map_err(aborted)?;
         Ok(response::Answer { head, receiver })

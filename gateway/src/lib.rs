@@ -1,6 +1,7 @@
 //! The gateway: public HTTP in, agents' links out.
 
 mod admin;
+mod client;
 mod config;
 mod connections;
 pub mod dev;

@@ -6,6 +6,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::grpc;
+
 /// From half a millisecond to a minute and a half.
 const DURATION_BUCKETS: [f64; 15] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 90.0];
@@ -32,7 +34,8 @@ pub(crate) struct RequestMetrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("indranet");
-        let sessions = session::Metrics::register(&mut registry);
+        let sessions =
+            session::Metrics::register(&mut registry, &[grpc::TRANSPORT, ws_bridge::server::TRANSPORT]);
         let requests = RequestMetrics::register(&mut registry);
         Self { registry, sessions, requests }
     }

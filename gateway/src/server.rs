@@ -22,6 +22,7 @@ use ws_bridge::server::Bridge;
 use crate::{
     Config, TokenFileError, UrlTemplate,
     admin::Admin,
+    client::Client,
     connections::{Connection, Connections},
     grpc::GrpcService,
     ingress::Ingress,
@@ -257,11 +258,12 @@ fn http1(
     ingress: Arc<Ingress>,
     peer: SocketAddr,
 ) -> impl Connection + Send {
+    let (client, socket) = Client::new(stream, peer);
     let service = service_fn(move |request: Request<Incoming>| {
-        let ingress = Arc::clone(&ingress);
-        async move { ingress.handle(request, peer).await }
+        let (ingress, client) = (Arc::clone(&ingress), client.clone());
+        async move { ingress.handle(request, &client).await }
     });
-    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
+    http1_builder(header_timeout).serve_connection(TokioIo::new(socket), service).with_upgrades()
 }
 
 fn ws_http1(

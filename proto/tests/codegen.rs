@@ -1,5 +1,7 @@
 //! The checked-in code is what the `.proto` gives. `UPDATE_CODEGEN=1` writes it anew instead.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{fs, path::Path};
 
 use prost::Message as _;

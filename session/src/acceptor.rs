@@ -245,6 +245,7 @@ impl Inner {
             transport: info.transport,
             peer: info.peer,
             link,
+            timeout_ms: millis(self.terms.response_timeout),
             retirement: Retirement::default(),
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),

@@ -12,9 +12,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics that `registry` encodes.
-    pub fn register(registry: &mut Registry) -> Self {
+    /// Metrics that `registry` encodes. There is a gauge for each of `transports` from the start.
+    pub fn register(registry: &mut Registry, transports: &[&'static str]) -> Self {
         let metrics = Self::default();
+        for transport in transports {
+            metrics.sessions.get_or_create_owned(&[("transport", transport)]).set(0);
+        }
         registry.register("sessions", "Agents' sessions that are open now", metrics.sessions.clone());
         registry.register("connect_rejections", "ConnectRequests refused", metrics.rejections.clone());
         registry.register(

@@ -29,6 +29,8 @@ pub struct Session {
     pub(crate) transport: &'static str,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) link: GatewayLink,
+    /// What every request is told of the response limit, in milliseconds.
+    pub(crate) timeout_ms: u32,
     pub(crate) retirement: Retirement,
     pub(crate) watched: AtomicBool,
     pub(crate) sweeper: Sweeper,
@@ -107,7 +109,7 @@ impl Session {
         let mut request = Some(request);
         let opened = self.link.open(id, inline, end, |window| {
             let request = request.take().expect("a head is made once");
-            TunnelRequest { window, ..request }.into()
+            TunnelRequest { window, timeout_ms: self.timeout_ms, ..request }.into()
         });
         match opened {
             Ok(opened) => {
@@ -151,6 +153,7 @@ impl Session {
             transport: "test",
             peer: None,
             link,
+            timeout_ms: 0,
             retirement: Retirement::default(),
             watched: AtomicBool::new(false),
             sweeper: Sweeper::default(),

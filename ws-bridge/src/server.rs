@@ -30,8 +30,8 @@ mod lent;
 
 use lent::Lent;
 
-/// The label of this transport.
-const TRANSPORT: &str = "ws";
+/// The label of this transport in logs and metrics.
+pub const TRANSPORT: &str = "ws";
 /// How long a peer may take to answer our close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -8,11 +8,11 @@ use session::Upload;
 use tracing::debug;
 
 use super::request::Rest;
-use crate::metrics::RequestMetrics;
+use crate::{client::Client, metrics::RequestMetrics};
 
 /// Carries the rest of a body to the agent, as fast as the agent takes it. A body that breaks off cancels its exchange.
-pub(super) async fn run(rest: Rest, mut sender: Upload, metrics: RequestMetrics) {
-    match send(rest, &mut sender, &metrics).await {
+pub(super) async fn run(rest: Rest, mut sender: Upload, client: Client, metrics: RequestMetrics) {
+    match send(rest, &mut sender, &client, &metrics).await {
         Ok(Ending::Clean) => sender.finish(Vec::new()),
         // Too large a trailer section is left out rather than the body spoilt.
         Ok(Ending::Trailers(trailers)) => {
@@ -22,31 +22,39 @@ pub(super) async fn run(rest: Rest, mut sender: Upload, metrics: RequestMetrics)
             debug!(%error, "the client broke off its request");
             sender.abort(Reason::Cancelled, "the client broke off its request");
         }
+        Err(Stop::ClientLeft) => sender.abort(Reason::Cancelled, "the client left"),
         // The agent needs no more, or the exchange is over: what the client still sends is not read.
-        Err(_ended) => {}
+        Err(Stop::Exchange(abort)) => debug!(%abort, "the rest of the request is not needed"),
     }
+}
+
+/// Why a body is not carried to its end.
+enum Stop {
+    Exchange(Abort),
+    ClientLeft,
 }
 
 async fn send(
     rest: Rest,
     sender: &mut Upload,
+    client: &Client,
     metrics: &RequestMetrics,
-) -> Result<Ending<hyper::Error>, Abort> {
+) -> Result<Ending<hyper::Error>, Stop> {
     let Rest { mut body, chunk, ending } = rest;
-    send_chunk(chunk, sender, metrics).await?;
+    send_chunk(chunk, sender, client, metrics).await?;
     if let Some(ending) = ending {
         return Ok(ending);
     }
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
-            abort = sender.stopped() => return Err(abort),
+            abort = sender.stopped() => return Err(Stop::Exchange(abort)),
         };
         match frame {
             None => return Ok(Ending::Clean),
             Some(Err(error)) => return Ok(Ending::Broken(error)),
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => send_chunk(data, sender, metrics).await?,
+                Ok(data) => send_chunk(data, sender, client, metrics).await?,
                 Err(other) => {
                     if let Ok(trailers) = other.into_trailers() {
                         return Ok(Ending::Trailers(trailers));
@@ -57,7 +65,19 @@ async fn send(
     }
 }
 
-async fn send_chunk(chunk: Bytes, sender: &mut Upload, metrics: &RequestMetrics) -> Result<(), Abort> {
+async fn send_chunk(
+    chunk: Bytes,
+    sender: &mut Upload,
+    client: &Client,
+    metrics: &RequestMetrics,
+) -> Result<(), Stop> {
     metrics.received(chunk.len());
-    if chunk.is_empty() { Ok(()) } else { sender.send(chunk).await }
+    if chunk.is_empty() {
+        return Ok(());
+    }
+    tokio::select! {
+        biased; // a chunk that can be queued at once costs no look at the client
+        sent = sender.send(chunk) => sent.map_err(Stop::Exchange),
+        () = client.left() => Err(Stop::ClientLeft),
+    }
 }
