@@ -10,7 +10,10 @@ use proto::{
     ControlMessage, Drain, GatewayFrame, TunnelClose, TunnelRequest, drain, gateway_frame, parse_id,
     tunnel_close::Reason,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
@@ -23,15 +26,19 @@ use crate::{
 /// How long the gateway may take to close its half of a link that we closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the gateway may take to answer a PING once we leave.
+const FENCE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// One accepted link, served until it ends.
 pub(crate) struct Session {
     link: AgentLink,
     forwarder: Arc<Forwarder>,
     observer: Observer,
     exchanges: TaskTracker,
+    pongs: Arc<Notify>,
     grace_period: Duration,
-    /// Set once requests are no longer taken.
-    draining: bool,
+    /// Cancelled once requests are no longer taken.
+    refusing: CancellationToken,
 }
 
 /// What a session tells while it goes on.
@@ -48,7 +55,15 @@ impl Session {
         observer: Observer,
         grace_period: Duration,
     ) -> Self {
-        Self { link, forwarder, observer, exchanges: TaskTracker::new(), grace_period, draining: false }
+        Self {
+            link,
+            forwarder,
+            observer,
+            exchanges: TaskTracker::new(),
+            pongs: Arc::default(),
+            grace_period,
+            draining: false,
+        }
     }
 
     /// Serves requests until the link ends, and says why it did. Cancelling `shutdown` makes it finish what is in
@@ -67,7 +82,13 @@ impl Session {
         let mut beat = pin!(tokio::time::sleep_until(heartbeat.deadline().into()));
         let link = self.link.clone();
         let mut closed = pin!(link.closed());
-        let mut farewell = pin!(farewell(link.clone(), self.grace_period, shutdown.clone()));
+        let mut farewell = pin!(farewell(
+            link.clone(),
+            Arc::clone(&self.pongs),
+            self.grace_period,
+            shutdown.clone(),
+            self.refusing.clone()
+        ));
         link.table().ping(Instant::now());
         let reason = loop {
             tokio::select! {
@@ -79,7 +100,6 @@ impl Session {
                     };
                     let now = Instant::now();
                     heartbeat.on_received(now);
-                    self.draining |= shutdown.is_cancelled();
                     if let Err(error) = self.on_frame(frame, now, &notices) {
                         link.close(CloseReason::Protocol(error.to_string()));
                         break error.to_string();
@@ -101,7 +121,7 @@ impl Session {
                     link.close(CloseReason::Shutdown);
                     // What was queued last is still on its way; the gateway closes its half when it has come.
                     let rest = async { while inbound.next().await.is_some_and(|frame| frame.is_ok()) {} };
-                    let _ = tokio::time::timeout(CLOSE_TIMEOUT, rest).await;
+                    let _ = timeout(CLOSE_TIMEOUT, rest).await;
                     break "shut down".to_owned();
                 }
             }
@@ -141,7 +161,7 @@ impl Session {
         let Ok(id) = parse_id(&request.id) else {
             return self.link.table().strike("an id that is not a UUID", now);
         };
-        if self.draining {
+        if self.refusing.is_cancelled() {
             self.link.table().push_control(TunnelClose::because(
                 id,
                 Reason::Refused,
@@ -176,6 +196,9 @@ impl Session {
             let sample = table.on_control(control, now)?;
             (sample, table.min_rtt())
         };
+        if sample.is_some() {
+            self.pongs.notify_waiters();
+        }
         if let Some(sample) = sample.filter(|sample| Some(*sample) == best) {
             (self.observer)(Event::RoundTrip(sample));
         }
@@ -192,10 +215,26 @@ impl Session {
 }
 
 /// Once a shutdown begins: says so to the gateway and waits for the exchanges in progress.
-async fn farewell(link: AgentLink, grace_period: Duration, shutdown: CancellationToken) {
+async fn farewell(
+    link: AgentLink,
+    pongs: Arc<Notify>,
+    grace_period: Duration,
+    shutdown: CancellationToken,
+    refusing: CancellationToken,
+) {
     shutdown.cancelled().await;
     let deadline_ms = u32::try_from(grace_period.as_millis()).unwrap_or(u32::MAX);
     let reason = drain::Reason::Shutdown.into();
     link.table().push_control(Drain { reason, deadline_ms, reconnect_after_ms: 0 });
-    let _ = tokio::time::timeout(grace_period, link.drained()).await;
+    // A request may be on its way to us. A PING behind the Drain is answered when the gateway sends no more; since its
+    // answer overtakes requests that were queued before it, a second one is needed to know that they have come.
+    for _ in 0..2 {
+        let answered = pongs.notified();
+        link.table().ping(Instant::now());
+        if timeout(FENCE_TIMEOUT, answered).await.is_err() {
+            break;
+        }
+    }
+    refusing.cancel();
+    let _ = timeout(grace_period, link.drained()).await;
 }

@@ -8,11 +8,17 @@ const SMALL: usize = 2 * 1024;
 /// Copied chunks are handed out at this length.
 const MERGED: usize = 16 * 1024;
 
+/// Once a consumer has left this many bytes waiting, what comes behind them is copied out of the buffer it arrived in.
+/// That buffer may be several times as large and shared with other exchanges, and a consumer that stalls would pin it
+/// all. One that keeps up never pays for a copy.
+const PINNED: usize = 64 * 1024;
+
 /// Body bytes that arrived and were not consumed yet, in order. Its length is bounded by credit.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkQueue {
     chunks: VecDeque<Bytes>,
     tail: BytesMut,
+    len: usize,
 }
 
 impl ChunkQueue {
@@ -20,6 +26,8 @@ impl ChunkQueue {
         if chunk.is_empty() {
             return;
         }
+        let waiting = self.len;
+        self.len += chunk.len();
         if chunk.len() < SMALL {
             self.tail.extend_from_slice(&chunk);
             if self.tail.len() >= MERGED {
@@ -27,21 +35,19 @@ impl ChunkQueue {
             }
         } else {
             self.seal_tail();
-            self.chunks.push_back(chunk);
+            self.chunks.push_back(if waiting < PINNED { chunk } else { Bytes::copy_from_slice(&chunk) });
         }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Bytes> {
-        if let Some(chunk) = self.chunks.pop_front() {
-            return Some(chunk);
-        }
-        // Leaves no spare capacity behind: an idle exchange holds no buffer.
-        let tail = std::mem::take(&mut self.tail);
-        (!tail.is_empty()).then(|| tail.freeze())
+        // An idle exchange holds no buffer: the tail leaves with its spare capacity.
+        let chunk = self.chunks.pop_front().unwrap_or_else(|| std::mem::take(&mut self.tail).freeze());
+        self.len -= chunk.len();
+        (!chunk.is_empty()).then_some(chunk)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.tail.is_empty()
+        self.len == 0
     }
 
     pub(crate) fn clear(&mut self) {

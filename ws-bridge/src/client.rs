@@ -23,7 +23,7 @@ use tokio_tungstenite::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use crate::{SUBPROTOCOL, config, fragments::Guarded, read, write};
+use crate::{SUBPROTOCOL, config, read, write};
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +68,7 @@ where
     let mut request = uri.into_client_request().map_err(|error| OpenError::Handshake(Box::new(error)))?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let config = Some(config::websocket());
-    let (socket, _response) =
-        client_async_with_config(request, Guarded::new(stream), config).await.map_err(refused)?;
+    let (socket, _response) = client_async_with_config(request, stream, config).await.map_err(refused)?;
     let (mut sink, messages) = socket.split();
     let writer = tokio::spawn(async move {
         if let Err(error) = write::run(&mut outbound, &mut sink, |_| leaving()).await {

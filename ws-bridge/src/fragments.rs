@@ -17,8 +17,11 @@ pub(crate) struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    pub(crate) fn new(socket: S) -> Self {
-        Self { socket, counter: Counter::default() }
+    /// Guards `socket` from the first byte behind the handshake on, of which `begun` were read already.
+    pub(crate) fn new(socket: S, begun: &[u8]) -> io::Result<Self> {
+        let mut counter = Counter::default();
+        counter.pass(begun).map_err(flood)?;
+        Ok(Self { socket, counter })
     }
 }
 
@@ -98,6 +101,10 @@ impl Counter {
     }
 }
 
+fn flood(Flood: Flood) -> io::Error {
+    io::Error::other("too many fragments in one message")
+}
+
 fn payload(length: u64, masked: bool) -> State {
     State::Payload { missing: length.saturating_add(if masked { 4 } else { 0 }) }
 }
@@ -111,7 +118,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buf))?;
         let passed = self.counter.pass(&buf.filled()[before..]);
-        Poll::Ready(passed.map_err(|Flood| io::Error::other("too many fragments in one message")))
+        Poll::Ready(passed.map_err(flood))
     }
 }
 
@@ -179,6 +186,15 @@ mod tests {
             assert!(matches!(counter.state, State::First));
             assert_eq!(counter.continuations, 1);
         }
+    }
+
+    #[test]
+    fn what_was_read_with_the_handshake_counts() {
+        let bytes = frame(0x82, 300, true);
+        let (begun, rest) = bytes.split_at(100);
+        let mut guarded = Guarded::new((), begun).unwrap();
+        assert!(guarded.counter.pass(rest).is_ok());
+        assert!(matches!(guarded.counter.state, State::First));
     }
 
     #[test]

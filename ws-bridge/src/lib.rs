@@ -9,7 +9,6 @@
 //! Invariant: nothing here authenticates, looks up, times a request or beats a heart. It moves frames.
 
 mod config;
-mod fragments;
 mod read;
 mod write;
 
@@ -17,6 +16,8 @@ mod write;
 pub mod client;
 #[cfg(feature = "server")]
 mod close;
+#[cfg(feature = "server")]
+mod fragments;
 #[cfg(feature = "server")]
 pub mod server;
 

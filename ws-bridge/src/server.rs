@@ -102,9 +102,15 @@ async fn link<S>(socket: S, begun: Bytes, acceptor: &Acceptor, info: LinkInfo)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let socket = match Guarded::new(socket, &begun) {
+        Ok(socket) => socket,
+        Err(error) => {
+            debug!(%error, "link ended");
+            return;
+        }
+    };
     let config = Some(config::websocket());
-    let socket =
-        WebSocketStream::from_partially_read(Guarded::new(socket), begun.into(), Role::Server, config).await;
+    let socket = WebSocketStream::from_partially_read(socket, begun.into(), Role::Server, config).await;
     let (mut sink, messages) = socket.split();
     let (lent, returned) = Lent::new(read::Frames::<_, AgentFrame>::new(messages));
     let mut outbound = acceptor.accept(info, lent);
