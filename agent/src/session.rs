@@ -62,7 +62,7 @@ impl Session {
             exchanges: TaskTracker::new(),
             pongs: Arc::default(),
             grace_period,
-            draining: false,
+            refusing: CancellationToken::new(),
         }
     }
 
