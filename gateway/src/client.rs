@@ -94,3 +94,27 @@ impl AsyncWrite for ClientSocket {
         Pin::new(&mut *lock(&self.stream)).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, Client, ClientSocket) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, addr) = listener.accept().await.unwrap();
+        let (client, socket) = Client::new(stream, addr);
+        (near, client, socket)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_left_is_noticed_behind_bytes_that_nobody_reads() {
+        let (mut near, client, _socket) = pair().await;
+        near.write_all(b"unread").await.unwrap();
+        assert!(!client.has_left());
+        drop(near);
+        client.left().await;
+    }
+}

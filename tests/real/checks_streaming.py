@@ -278,31 +278,24 @@ def a_client_that_leaves_closes_the_upstream_connection_within_a_second(world):
     same(tunnel.curl("/").status, 200, "the next request")
 
 
-@limit(40)
-def a_client_that_leaves_a_stalled_upload_is_noticed_within_a_second(world):
-    """Nobody reads the client's bytes here, so its goodbye stands behind them in the gateway's socket."""
-    noticed = []
-
+def a_client_that_leaves_an_upload_that_nobody_reads_is_noticed_within_a_second(world):
+    """What it sent fits into the buffers on the way. More than that would keep its farewell in its own kernel, unseen."""
     def stall(exchange):
-        noticed.append(exchange.closed_by_peer(20))
+        exchange.closed_by_peer(20)
         exchange.hang_up()
 
     tunnel = world.tunnel("--response-timeout", "30s", routes={"/stall": stall})
-    connection = tunnel.connection(timeout=1)
+    connection = tunnel.connection(timeout=5)
     connection.request("POST", "/stall", tunnel.host(), [("content-length", str(400 * MIB))])
-    try:
-        for piece in blocks(400 * MIB):
-            connection.send(piece)
-        raise AssertionError("400 MiB were taken though nobody reads them")
-    except TimeoutError:
-        pass
+    for piece in blocks(MIB):
+        connection.send(piece)
+    until(lambda: tunnel.upstream.last("/stall"), "the request arrives")
     left = time.monotonic()
     connection.close()
-    until(lambda: noticed, "the upstream connection is closed", 10)
+    tunnel.gateway.nothing_in_flight()
     took = time.monotonic() - left
     world.note(f"noticed after {took:.2f} s")
-    assert noticed[0] is not None and took <= 1, f"noticed after {took:.1f} s"
-    tunnel.gateway.nothing_in_flight()
+    assert took <= 1, f"noticed after {took:.1f} s"
 
 
 def a_curl_that_is_killed_closes_the_upstream_connection_too(world):
