@@ -7,7 +7,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Continuation frames that one message may have. The limit on a message's size does not count empty ones.
-const MAX_CONTINUATIONS: u32 = 1024;
+pub(crate) const MAX_CONTINUATIONS: u32 = 1024;
 
 /// A socket that refuses floods of fragments: it reads the frame headers that pass (RFC 6455, section 5.2).
 #[derive(Debug)]
@@ -17,25 +17,26 @@ pub(crate) struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    /// Guards `socket` from the first byte behind the handshake on, of which `begun` were read already.
-    pub(crate) fn new(socket: S, begun: &[u8]) -> io::Result<Self> {
-        let mut counter = Counter::default();
+    /// Guards `socket` from the first byte behind the handshake on, of which `begun` were read already, against
+    /// messages of more than `limit` continuations.
+    pub(crate) fn new(socket: S, begun: &[u8], limit: u32) -> io::Result<Self> {
+        let mut counter = Counter::new(limit);
         counter.pass(begun).map_err(flood)?;
         Ok(Self { socket, counter })
     }
 }
 
 /// Where in the stream of frames the next byte stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counter {
     state: State,
     continuations: u32,
+    limit: u32,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 enum State {
     /// The first byte of a frame: FIN and opcode.
-    #[default]
     First,
     /// The second: MASK and length.
     Second,
@@ -49,6 +50,10 @@ enum State {
 struct Flood;
 
 impl Counter {
+    fn new(limit: u32) -> Self {
+        Self { state: State::First, continuations: 0, limit }
+    }
+
     /// Follows `bytes`, whether or not they begin at a frame.
     fn pass(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
         while let Some((byte, rest)) = bytes.split_first() {
@@ -75,7 +80,7 @@ impl Counter {
                     1..=7 => self.continuations = 0,
                     _ => {} // control frames may come between fragments
                 }
-                if self.continuations > MAX_CONTINUATIONS {
+                if self.continuations > self.limit {
                     return Err(Flood);
                 }
                 State::Second
@@ -179,7 +184,7 @@ mod tests {
             stream.extend(frame(0x80, len, false)); // ends it
         }
         for size in [1, 2, 7, 1000, stream.len()] {
-            let mut counter = Counter::default();
+            let mut counter = Counter::new(MAX_CONTINUATIONS);
             for piece in stream.chunks(size) {
                 assert!(counter.pass(piece).is_ok());
             }
@@ -192,14 +197,14 @@ mod tests {
     fn what_was_read_with_the_handshake_counts() {
         let bytes = frame(0x82, 300, true);
         let (begun, rest) = bytes.split_at(100);
-        let mut guarded = Guarded::new((), begun).unwrap();
+        let mut guarded = Guarded::new((), begun, MAX_CONTINUATIONS).unwrap();
         assert!(guarded.counter.pass(rest).is_ok());
         assert!(matches!(guarded.counter.state, State::First));
     }
 
     #[test]
     fn a_flood_of_empty_fragments_is_refused() {
-        let mut counter = Counter::default();
+        let mut counter = Counter::new(MAX_CONTINUATIONS);
         assert!(counter.pass(&frame(0x02, 0, true)).is_ok());
         for _ in 0..MAX_CONTINUATIONS {
             assert!(counter.pass(&frame(0x00, 0, true)).is_ok());

@@ -16,6 +16,8 @@ mod write;
 pub mod client;
 #[cfg(feature = "server")]
 mod close;
+#[cfg(feature = "echo")]
+pub mod echo;
 #[cfg(feature = "server")]
 mod fragments;
 #[cfg(feature = "server")]

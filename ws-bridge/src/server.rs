@@ -23,7 +23,11 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
-use crate::{close, config, fragments::Guarded, read, write};
+use crate::{
+    close, config,
+    fragments::{Guarded, MAX_CONTINUATIONS},
+    read, write,
+};
 
 mod handshake;
 mod lent;
@@ -102,7 +106,7 @@ async fn link<S>(socket: S, begun: Bytes, acceptor: &Acceptor, info: LinkInfo)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let socket = match Guarded::new(socket, &begun) {
+    let socket = match Guarded::new(socket, &begun, MAX_CONTINUATIONS) {
         Ok(socket) => socket,
         Err(error) => {
             debug!(%error, "link ended");
