@@ -2,7 +2,10 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Response};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use hyper::body::Incoming;
 use link::{Abort, OpenError, Opened};
 use proto::{AgentId, GatewayFrame, TunnelRequest, tunnel_close::Reason};
@@ -30,7 +33,7 @@ pub(crate) struct Ingress {
     pub(crate) domains: Domains,
     pub(crate) registry: Arc<Registry>,
     pub(crate) authenticator: Arc<Authenticator>,
-    pub(crate) metrics: RequestMetrics,
+    pub(crate) metrics: Arc<RequestMetrics>,
     pub(crate) draining: CancellationToken,
     pub(crate) uploads: TaskTracker,
 }
@@ -76,7 +79,7 @@ impl Ingress {
         self.metrics.received(outgoing.head.body.len());
         let Opened { sender, mut receiver } = self.call(session, id, outgoing.head)?;
         if let Some(sender) = sender {
-            let metrics = self.metrics.clone();
+            let metrics = Arc::clone(&self.metrics);
             self.uploads.spawn(upload::run(outgoing.rest, sender, client.clone(), metrics));
         }
         let head = receiver.head().await.map_err(aborted)?;
@@ -124,7 +127,7 @@ impl Ingress {
         asked: &Asked,
         observation: Observation,
     ) -> Response<ResponseBody> {
-        let response = error::respond(error, id, &asked.headers);
+        let response = error::respond(error, id, &asked.headers());
         let head_only = asked.method == Method::HEAD;
         response
             .map(|body| ResponseBody::own(if head_only { bytes::Bytes::new() } else { body }, observation))
@@ -134,15 +137,19 @@ impl Ingress {
 /// What of a request shapes an answer that the gateway gives by itself.
 struct Asked {
     method: Method,
-    headers: HeaderMap,
+    accept: Option<HeaderValue>,
+    content_type: Option<HeaderValue>,
 }
 
 impl Asked {
     fn of(request: &Request<Incoming>) -> Self {
-        use http::header::{ACCEPT, CONTENT_TYPE};
-        let given = |name| request.headers().get(&name).map(|value| (name, value.clone()));
-        let headers = [ACCEPT, CONTENT_TYPE].into_iter().filter_map(given).collect();
-        Self { method: request.method().clone(), headers }
+        let given = |name| request.headers().get(name).cloned();
+        Self { method: request.method().clone(), accept: given(ACCEPT), content_type: given(CONTENT_TYPE) }
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let fields = [(ACCEPT, &self.accept), (CONTENT_TYPE, &self.content_type)];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
     }
 }
 

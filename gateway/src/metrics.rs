@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use prometheus_client::{
     encoding::text::encode,
@@ -17,11 +20,11 @@ const DURATION_BUCKETS: [f64; 15] =
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) sessions: session::Metrics,
-    pub(crate) requests: RequestMetrics,
+    pub(crate) requests: Arc<RequestMetrics>,
 }
 
 /// What requests count.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct RequestMetrics {
     in_flight: Gauge,
     outcomes: Family<[(&'static str, &'static str); 1], Counter>,
@@ -36,7 +39,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("indranet");
         let sessions =
             session::Metrics::register(&mut registry, &[grpc::TRANSPORT, ws_bridge::server::TRANSPORT]);
-        let requests = RequestMetrics::register(&mut registry);
+        let requests = Arc::new(RequestMetrics::register(&mut registry));
         Self { registry, sessions, requests }
     }
 
@@ -82,10 +85,10 @@ impl RequestMetrics {
     }
 
     /// Begins to observe one request.
-    pub(crate) fn begin(&self) -> Observation {
+    pub(crate) fn begin(self: &Arc<Self>) -> Observation {
         self.in_flight.inc();
         Observation {
-            metrics: self.clone(),
+            metrics: Arc::clone(self),
             begun: Instant::now(),
             bytes: 0,
             outcome: Outcome::ClientCancelled,
@@ -120,7 +123,7 @@ impl Outcome {
 /// One request under observation. What it has not been told when it is dropped, the client has cancelled.
 #[derive(Debug)]
 pub(crate) struct Observation {
-    metrics: RequestMetrics,
+    metrics: Arc<RequestMetrics>,
     begun: Instant,
     bytes: u64,
     outcome: Outcome,

@@ -163,7 +163,7 @@ impl Gateway {
             domains: Domains::new(&config.domains),
             registry,
             authenticator: Arc::clone(&authenticator),
-            metrics: metrics.requests.clone(),
+            metrics: Arc::clone(&metrics.requests),
             draining: drain.clone(),
             uploads: TaskTracker::new(),
         });

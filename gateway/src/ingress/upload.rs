@@ -1,5 +1,7 @@
 //! What of a request body follows its head.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use link::{Abort, Ending};
@@ -11,7 +13,7 @@ use super::request::Rest;
 use crate::{client::Client, metrics::RequestMetrics};
 
 /// Carries the rest of a body to the agent, as fast as the agent takes it. A body that breaks off cancels its exchange.
-pub(super) async fn run(rest: Rest, mut sender: Upload, client: Client, metrics: RequestMetrics) {
+pub(super) async fn run(rest: Rest, mut sender: Upload, client: Client, metrics: Arc<RequestMetrics>) {
     match send(rest, &mut sender, &client, &metrics).await {
         Ok(Ending::Clean) => sender.finish(Vec::new()),
         // Too large a trailer section is left out rather than the body spoilt.
