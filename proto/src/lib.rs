@@ -18,6 +18,7 @@ mod credential;
 mod frame;
 pub mod headers;
 pub mod limits;
+mod version;
 pub mod window;
 mod wire;
 

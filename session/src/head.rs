@@ -1,5 +1,5 @@
 use http::{StatusCode, Version};
-use proto::{HttpVersion, TunnelResponse, headers};
+use proto::{TunnelResponse, headers};
 
 /// A response head that was checked: nothing in it can break the framing of the hop that sends it on.
 #[derive(Debug)]
@@ -28,12 +28,7 @@ impl ResponseHead {
         if !reason.bytes().all(|b| b == b'\t' || (b' '..0x7f).contains(&b) || b >= 0x80) {
             return Err("a reason phrase with control characters");
         }
-        let version = match response.version() {
-            HttpVersion::HttpVersion10 => Version::HTTP_10,
-            HttpVersion::HttpVersion2 => Version::HTTP_2,
-            HttpVersion::HttpVersion3 => Version::HTTP_3,
-            HttpVersion::Unspecified | HttpVersion::HttpVersion11 => Version::HTTP_11,
-        };
+        let version = response.version().into();
         Ok(Self { status, fields, reason: (!reason.is_empty()).then(|| reason.into()), version })
     }
 }

@@ -1,7 +1,7 @@
 //! From the local service's response to frames.
 
 use bytes::Bytes;
-use http::{Extensions, Version};
+use http::Extensions;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::ext::ReasonPhrase;
@@ -41,7 +41,7 @@ pub(super) async fn send(id: Uuid, response: http::Response<UpstreamBody>, mut s
         headers: fields,
         body: inline,
         end_stream,
-        version: version(head.version).into(),
+        version: HttpVersion::from(head.version).into(),
         content_length,
         reason: reason_phrase(&head.extensions),
         ..TunnelResponse::default()
@@ -105,15 +105,6 @@ fn end(ending: Ending<UpstreamError>) -> Result<Vec<Header>, Cut> {
         // Too large a trailer section is left out rather than the body spoilt.
         Ending::Trailers(trailers) => Ok(headers::trailers_to_wire(&trailers).unwrap_or_default()),
         Ending::Broken(error) => Err(Cut::Upstream(error)),
-    }
-}
-
-fn version(version: Version) -> HttpVersion {
-    match version {
-        Version::HTTP_10 => HttpVersion::HttpVersion10,
-        Version::HTTP_2 => HttpVersion::HttpVersion2,
-        Version::HTTP_3 => HttpVersion::HttpVersion3,
-        _ => HttpVersion::HttpVersion11,
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, Uri, Version,
+    HeaderMap, HeaderName, Uri,
     header::{EXPECT, FORWARDED, HOST},
     request::Parts,
 };
@@ -74,7 +74,7 @@ pub(super) fn outgoing(
         end_stream,
         authority,
         scheme: "http".to_owned(),
-        version: version(parts.version).into(),
+        version: HttpVersion::from(parts.version).into(),
         target_form: target_form(&parts.uri).into(),
         content_length,
         client_addr: client.to_string(),
@@ -104,14 +104,5 @@ fn target_form(uri: &Uri) -> TargetForm {
         "*" => TargetForm::Asterisk,
         _ if uri.authority().is_some() => TargetForm::Absolute,
         _ => TargetForm::Origin,
-    }
-}
-
-fn version(version: Version) -> HttpVersion {
-    match version {
-        Version::HTTP_10 => HttpVersion::HttpVersion10,
-        Version::HTTP_2 => HttpVersion::HttpVersion2,
-        Version::HTTP_3 => HttpVersion::HttpVersion3,
-        _ => HttpVersion::HttpVersion11,
     }
 }
