@@ -27,7 +27,7 @@ pub(crate) struct Reached {
 /// Tries `order`, positions in `urls`, each a head start after the one before or at once when that failed.
 ///
 /// # Errors
-/// Position and failure of the best address, once all have failed.
+/// Positions and failures, once all have failed.
 ///
 /// # Cancel safety
 /// Dropping the future closes every connection that it opened.
@@ -35,17 +35,13 @@ pub(crate) async fn first(
     connector: &Connector,
     urls: &[GatewayUrl],
     order: &[usize],
-) -> Result<Reached, (usize, ConnectFailure)> {
-    match staggered(order, |index| connector.connect(&urls[index])).await {
-        Ok((index, ready, passed_over)) => Ok(Reached { index, ready, passed_over }),
-        Err(failures) => Err(failures
-            .into_iter()
-            .min_by_key(|(index, _)| *index)
-            .expect("a configuration names at least one gateway, and all of them failed")),
-    }
+) -> Result<Reached, Failures<ConnectFailure>> {
+    let (index, ready, passed_over) = staggered(order, |index| connector.connect(&urls[index])).await?;
+    Ok(Reached { index, ready, passed_over })
 }
 
-type Failures<E> = Vec<(usize, E)>;
+/// What went wrong where.
+pub(crate) type Failures<E> = Vec<(usize, E)>;
 
 /// Runs `attempt` for each position, overlapping, until one succeeds.
 async fn staggered<T, E, F>(

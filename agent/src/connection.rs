@@ -70,8 +70,8 @@ impl ConnectFailure {
     /// Whether trying again with the same settings is hopeless.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Refused(error) => !error.retryable || error.code() == Code::ClockSkew,
             Self::Dial(DialError::Unsupported(_)) => true,
+            Self::Refused(error) => !error.retryable || error.code() == Code::ClockSkew,
             _ => false,
         }
     }

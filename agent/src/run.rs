@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use crate::{
     Config, Event, Observer, Shutdown, UpstreamPool,
     backoff::Backoff,
-    choice::{self, Reached},
+    choice::{self, Failures, Reached},
     connection::{ConnectFailure, Connector, Ready},
     forward::Forwarder,
     session::{Notice, Session},
@@ -128,7 +128,7 @@ impl Agent {
                         }
                     }
                 }
-                Err((index, failure)) => self.on_failure(index, &failure)?,
+                Err(failures) => self.on_failure(&failures)?,
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -141,7 +141,7 @@ impl Agent {
     }
 
     /// Tries every address, the one that worked last before the others.
-    async fn connect(&self) -> Result<Reached, (usize, ConnectFailure)> {
+    async fn connect(&self) -> Result<Reached, Failures<ConnectFailure>> {
         let urls = &self.config.gateways;
         let mut order: Vec<usize> = (0..urls.len()).collect();
         order.sort_by_key(|index| Some(*index) != self.last);
@@ -217,14 +217,17 @@ impl Agent {
             probes += 1;
             match choice::first(&self.connector, &self.config.gateways, &order).await {
                 Ok(reached) => return reached,
-                Err((_, failure)) => debug!(%failure, "the better address does not work yet"),
+                Err(failures) => debug!(?failures, "no better address works yet"),
             }
         }
     }
 
-    /// Decides whether to go on after no address accepted us, and after which pause.
-    fn on_failure(&mut self, index: usize, failure: &ConnectFailure) -> Result<Duration, RunError> {
-        let reason = format!("{}: {failure}", self.config.gateways[index]);
+    /// Decides whether to go on after no address accepted us, and after which pause. A gateway that answered and will
+    /// not have us counts more than one that cannot be reached; else the best address speaks for all.
+    fn on_failure(&mut self, failures: &Failures<ConnectFailure>) -> Result<Duration, RunError> {
+        let weight = |(index, failure): &&(usize, ConnectFailure)| (!failure.is_final(), *index);
+        let (index, failure) = failures.iter().min_by_key(weight).expect("a configuration names a gateway");
+        let reason = format!("{}: {failure}", self.config.gateways[*index]);
         if failure.is_final() {
             if self.last.is_none() {
                 return Err(RunError::Refused(reason));

@@ -43,7 +43,10 @@ pub fn delimited_len<F: Frame>(frame: &F) -> usize {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnpackError {
-    /// A length prefix is malformed, too large, or points past the end of the message.
+    /// A frame is larger than [`limits::MAX_FRAME`].
+    #[error("a frame is larger than {} bytes", limits::MAX_FRAME)]
+    TooLarge,
+    /// A length prefix is malformed, or points past the end of the message.
     #[error("a length prefix in the message is wrong")]
     Length,
     /// A frame is not valid protobuf.
@@ -60,7 +63,10 @@ pub fn unpack<F: Frame>(message: &mut Bytes) -> Result<Option<F>, UnpackError> {
         return Ok(None);
     }
     let len = prost::decode_length_delimiter(&mut *message).map_err(|_| UnpackError::Length)?;
-    if len > message.remaining() || len > limits::MAX_FRAME {
+    if len > limits::MAX_FRAME {
+        return Err(UnpackError::TooLarge);
+    }
+    if len > message.remaining() {
         return Err(UnpackError::Length);
     }
     Ok(Some(F::decode(message.split_to(len))?))

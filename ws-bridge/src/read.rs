@@ -43,7 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Frame> Stream for Frames<S, F> {
                 Ok(None) => {}
                 Err(error) => {
                     this.message.clear();
-                    return Poll::Ready(Some(Err(malformed(&error))));
+                    return Poll::Ready(Some(Err(unpack_error(&error))));
                 }
             }
             match ready!(Pin::new(&mut this.messages).poll_next(cx)) {
@@ -61,8 +61,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Frame> Stream for Frames<S, F> {
     }
 }
 
-fn malformed(error: &UnpackError) -> LinkError {
-    LinkError::Malformed(error.to_string())
+fn unpack_error(error: &UnpackError) -> LinkError {
+    match error {
+        UnpackError::TooLarge => LinkError::TooLarge(error.to_string()),
+        _ => LinkError::Malformed(error.to_string()),
+    }
 }
 
 fn link_error(error: tungstenite::Error) -> LinkError {

@@ -32,6 +32,10 @@ pub(super) enum ConfigError {
     Target(#[from] TargetError),
     #[error(transparent)]
     Gateway(#[from] GatewayUrlError),
+    #[error(
+        "{0}: TLS to the gateway is not supported by this version; dial grpc:// or ws:// on a network you trust"
+    )]
+    Tls(GatewayUrl),
     #[error("`{id}` cannot be the agent's --id")]
     Id { id: String, source: InvalidAgentId },
     #[error("--proxy is not usable")]
@@ -47,6 +51,9 @@ impl Checked {
     pub(super) fn new(settings: Settings) -> Result<Self, ConfigError> {
         let upstream = target::parse(&settings.target.ok_or(ConfigError::NoTarget)?)?;
         let gateways = gateways(&settings.gateway)?;
+        if let Some(url) = gateways.iter().find(|url| url.tls) {
+            return Err(ConfigError::Tls(url.clone()));
+        }
         let credential = credential::find(settings.token, settings.token_file)?;
         let agent_id = match settings.id {
             Some(id) => AgentId::parse(&id).map_err(|source| ConfigError::Id { id, source })?,
