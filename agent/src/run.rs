@@ -1,12 +1,15 @@
 use std::{
     future::pending,
     pin::pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
-use proto::drain;
-use tokio::sync::mpsc;
+use proto::{drain, limits};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
@@ -72,6 +75,8 @@ struct Agent {
     backoff: Backoff,
     /// Position of the address that accepted us last.
     last: Option<usize>,
+    /// Whether a better address is being tried at this moment.
+    probing: AtomicBool,
 }
 
 /// How a session ceased to be the current one.
@@ -99,6 +104,7 @@ impl Agent {
             sessions: TaskTracker::new(),
             backoff: Backoff::new(),
             last: None,
+            probing: AtomicBool::new(false),
         }
     }
 
@@ -167,6 +173,13 @@ impl Agent {
         loop {
             tokio::select! {
                 ended = &mut running => {
+                    // A better link may have replaced this one already, though we have not read yet that it may: to
+                    // give it up now would leave the gateway with a link that nobody serves.
+                    if self.probing.load(Relaxed)
+                        && let Ok(reached) = timeout(limits::CONNECT_TIMEOUT, &mut better).await
+                    {
+                        return Leaving::Better(Box::new(reached));
+                    }
                     return Leaving::Ended(ended.unwrap_or_else(|panic| panic.to_string()));
                 }
                 Some(Notice::Leave { reason, reconnect_after }) = heard.recv() => {
@@ -215,7 +228,10 @@ impl Agent {
             };
             tokio::time::sleep(interval.mul_f64(0.8 + 0.4 * rand::random::<f64>())).await;
             probes += 1;
-            match choice::first(&self.connector, &self.config.gateways, &order).await {
+            self.probing.store(true, Relaxed);
+            let outcome = choice::first(&self.connector, &self.config.gateways, &order).await;
+            self.probing.store(false, Relaxed);
+            match outcome {
                 Ok(reached) => return reached,
                 Err(failures) => debug!(?failures, "no better address works yet"),
             }
