@@ -22,6 +22,9 @@ pub(crate) enum IngressError {
     /// Both `content-length` and `transfer-encoding`, or an encoding other than `chunked`.
     #[error("ambiguous body framing")]
     BadFraming,
+    /// The client broke its own request off. Hardly ever read by anybody.
+    #[error("the client broke off its request")]
+    ClientGone,
     /// A method that cannot go through a tunnel of requests, such as CONNECT.
     #[error("method not allowed")]
     MethodNotAllowed,
@@ -101,6 +104,7 @@ impl IngressError {
         let (status, code, title, side, detail) = match self {
             Self::BadHost => (400, "bad_host", "Bad host", Client, BAD_HOST),
             Self::BadFraming => (400, "bad_framing", "Ambiguous request body", Client, BAD_FRAMING),
+            Self::ClientGone => (400, "client_cancelled", "Request broken off", Client, CLIENT_GONE),
             Self::MethodNotAllowed => (405, "method_not_allowed", "Method not allowed", Client, METHOD),
             Self::AgentNotFound => (404, "agent_not_found", "No such agent", Client, NOT_FOUND),
             Self::AgentOffline { retry_after: None } => {
@@ -156,6 +160,7 @@ impl Side {
 
 const BAD_HOST: &str =
     "The request must name exactly one valid host. Send one Host header such as <agent>.<domain>.";
+const CLIENT_GONE: &str = "The request ended before its body was complete. Send it again.";
 const BAD_FRAMING: &str = "The length of the request body is ambiguous. Send either Content-Length or \
     Transfer-Encoding: chunked, and only one of them.";
 const METHOD: &str = "This method cannot go through the tunnel. Use another one.";

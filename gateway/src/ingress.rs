@@ -164,6 +164,7 @@ fn refused(error: OpenError) -> IngressError {
 fn aborted(abort: Abort) -> IngressError {
     debug!(%abort, "exchange ended before its head");
     match abort {
+        Abort::Local(Reason::Cancelled) => IngressError::ClientGone,
         Abort::Peer { reason: Reason::UpstreamConnect, .. } => IngressError::UpstreamRefused,
         Abort::Peer { reason: Reason::Refused, .. } => IngressError::Overloaded,
         Abort::Peer { reason: Reason::Timeout, .. } | Abort::Local(Reason::Timeout) => {

@@ -17,8 +17,20 @@ use crate::{TokenFile, TokenFileError};
 /// a mount swaps a link; it costs one `stat`.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Reads the credentials of a token file.
-pub(crate) fn credentials(path: &Path) -> Result<Credentials, TokenFileError> {
+/// Reads a token file, and remembers what it looked like before: a change that comes in between is seen later.
+pub(crate) fn read(path: PathBuf) -> Result<(Credentials, Followed), TokenFileError> {
+    let last = Fingerprint::of(&path).ok();
+    Ok((credentials(&path)?, Followed { path, last }))
+}
+
+/// A token file, and how it looked when it was read last.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    path: PathBuf,
+    last: Option<Fingerprint>,
+}
+
+fn credentials(path: &Path) -> Result<Credentials, TokenFileError> {
     let entries = TokenFile::load(path)?.entries;
     Ok(entries
         .into_iter()
@@ -27,8 +39,8 @@ pub(crate) fn credentials(path: &Path) -> Result<Credentials, TokenFileError> {
 }
 
 /// Loads the file again whenever it changes, for ever. A file that cannot be used changes nothing.
-pub(crate) async fn follow(path: PathBuf, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
-    let mut last = Fingerprint::of(&path).ok();
+pub(crate) async fn follow(file: Followed, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
+    let Followed { path, mut last } = file;
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

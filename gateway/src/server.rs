@@ -1,4 +1,4 @@
-use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use cli::Shutdown;
 use http::Request;
@@ -28,7 +28,7 @@ use crate::{
     ingress::Ingress,
     listener::Listener,
     metrics::Metrics,
-    reload,
+    reload::{self, Followed},
     route::Domains,
 };
 
@@ -83,7 +83,7 @@ pub struct Gateway {
     admin: Listener,
     addresses: Addresses,
     /// The token file to follow.
-    tokens: Option<PathBuf>,
+    tokens: Option<Followed>,
 }
 
 /// Runs a gateway until `shutdown`.
@@ -103,9 +103,8 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
-        let credentials = reload::credentials(&config.tokens)?;
-        let tokens = Some(config.tokens.clone());
-        Ok(Self { tokens, ..Self::with_credentials(config, credentials)? })
+        let (credentials, followed) = reload::read(config.tokens.clone())?;
+        Ok(Self { tokens: Some(followed), ..Self::with_credentials(config, credentials)? })
     }
 
     /// Opens the ports and lives on `credentials`; there is no token file.
@@ -186,8 +185,8 @@ impl Gateway {
         ];
         let _operating = operators
             .accept(admin, move |stream, _peer| admin_http1(stream, header_timeout, Arc::clone(&operator)));
-        let _reload = tokens.map(|path| {
-            let follow = reload::follow(path, Arc::clone(&authenticator), acceptor.clone());
+        let _reload = tokens.map(|file| {
+            let follow = reload::follow(file, Arc::clone(&authenticator), acceptor.clone());
             AbortOnDropHandle::new(tokio::spawn(follow))
         });
         info!(http = %addresses.http, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");

@@ -84,6 +84,8 @@ pub struct InFlight<F, H> {
     strikes: Strikes,
     rtt: RoundTrip,
     closed: Option<CloseReason>,
+    /// While set, nothing leaves.
+    corked: bool,
     transport: Option<Waker>,
     drained: Option<Waker>,
 }
@@ -99,6 +101,7 @@ impl<F: Frame, H> InFlight<F, H> {
             strikes: Strikes::default(),
             rtt: RoundTrip::new(now),
             closed: None,
+            corked: false,
             transport: None,
             drained: None,
             settings,
@@ -134,6 +137,18 @@ impl<F: Frame, H> InFlight<F, H> {
     /// Queues a frame that belongs to no exchange.
     pub fn push_control(&mut self, frame: impl Into<F>) {
         self.lanes.push_control(frame.into());
+        wake(&mut self.transport);
+    }
+
+    /// Keeps everything back that is queued from now on, so that the link can be made known to others while the order
+    /// of its first frames is still certain.
+    pub fn cork(&mut self) {
+        self.corked = true;
+    }
+
+    /// Lets go what [`InFlight::cork`] kept back.
+    pub fn uncork(&mut self) {
+        self.corked = false;
         wake(&mut self.transport);
     }
 
@@ -174,6 +189,7 @@ impl<F: Frame, H> InFlight<F, H> {
             return;
         }
         self.closed = Some(reason);
+        self.corked = false;
         let ids: Vec<Uuid> = self.exchanges.keys().copied().collect();
         for id in ids {
             if let Some(exchange) = self.exchanges.get_mut(&id).filter(|exchange| exchange.active) {

@@ -234,6 +234,8 @@ impl Inner {
         {
             let mut table = link.table();
             table.agree(accepted.max_concurrent as usize, request.initial_window);
+            // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
+            table.cork();
             table.push_control(accepted);
             table.ping(Instant::now());
         }
@@ -251,6 +253,7 @@ impl Inner {
             sweeper: self.sweeper.clone(),
         });
         let registration = self.registry.register(&session);
+        session.link.table().uncork();
         // Closes the gaps between verifying and registering: a drain or a revocation may have come in between.
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);

@@ -1,1 +1,46 @@
-//! (to come)
+//! The harness of the end-to-end scenarios: a whole tunnel inside one process, and hand-made peers on every side of it.
+//!
+//! - [`Tunnel`]: a gateway and an agent that is online. [`Gateway`] and [`Agent`] are its parts, for scenarios about
+//!   their lives.
+//! - [`Service`]: a local service written as a function. [`Upstream`]: one played by the scenario itself, byte by byte.
+//! - [`Wire`]: HTTP/1.1 by hand, for clients and upstreams alike, which sees how a connection ended.
+//! - [`Rogue`]: an agent at the level of frames, which does as it is told.
+//! - [`Relay`]: a way to the gateway that can fall silent.
+//! - [`over_every_transport!`]: makes the tests of a scenario, one for each transport.
+//!
+//! Invariant: nothing sleeps to let something happen. A scenario waits for what it is about, and [`within`] bounds the
+//! wait.
+
+#![allow(clippy::unwrap_used, reason = "in a test, to panic is to report")]
+
+mod agent;
+mod credentials;
+mod gateway;
+mod metrics;
+mod noise;
+mod patience;
+mod relay;
+mod rogue;
+mod service;
+mod transports;
+mod tunnel;
+mod upstream;
+mod wire;
+
+pub use self::{
+    agent::Agent,
+    credentials::{
+        AGENT, OFFLINE_AGENT, OTHER_AGENT, WRONG_SECRET, agent_id, credential, grant, introduction, signed,
+    },
+    gateway::{DOMAIN, Gateway},
+    metrics::Metrics,
+    noise::noise,
+    patience::{PATIENCE, eventually, within},
+    relay::Relay,
+    rogue::{Farewell, Goodbye, Rogue, farewell, frames},
+    service::{Service, ServiceBody},
+    tunnel::Tunnel,
+    upstream::Upstream,
+    wire::{Chunk, Fields, Head, Message, Reader, Request, Truncated, Wire, Writer},
+};
+pub use ::agent::Transport;

@@ -1,6 +1,7 @@
 //! From the local service's response to frames.
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::Extensions;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -72,6 +73,10 @@ async fn send_rest(
     send_chunk(rest, sender, bytes).await?;
     loop {
         if let Some(ending) = ending.take() {
+            if matches!(ending, Ending::Trailers(_)) {
+                // Behind trailers comes nothing but the end, and only who has seen it gives the connection back.
+                let _ = body.frame().now_or_never();
+            }
             return end(ending);
         }
         let frame = tokio::select! {

@@ -97,7 +97,11 @@ impl ResponseBody {
             }
             Err(truncated) => {
                 exchange.abort(Reason::Cancelled, "the response is not what it declared");
-                self.end(Outcome::Truncated);
+                self.end(match truncated {
+                    // By the request's own body, when its source left.
+                    Truncated::Aborted(Abort::Local(Reason::Cancelled)) => Outcome::ClientCancelled,
+                    _ => Outcome::Truncated,
+                });
                 Some(Err(truncated))
             }
         };

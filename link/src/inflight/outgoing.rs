@@ -15,6 +15,9 @@ use crate::{
 impl<F: Frame, H> InFlight<F, H> {
     /// The next frame for the transport, or `None` when there is none now.
     pub fn next_frame(&mut self, now: Instant) -> Option<F> {
+        if self.corked {
+            return None;
+        }
         loop {
             let frame = match self.lanes.next()? {
                 Next::Control(frame) => Some(frame),

@@ -1,0 +1,86 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ::agent::{Config, Event, GatewayUrl, Observer, Proxies, RunError, Shutdown, Transport, Upstream};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::credentials;
+
+/// An agent. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Agent {
+    shutdown: Shutdown,
+    task: AbortOnDropHandle<Result<(), RunError>>,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Agent {
+    /// An agent called `name` that dials `gateway` and serves from `upstream`. It may not be online yet.
+    pub fn start(transport: Transport, gateway: SocketAddr, name: &str, upstream: SocketAddr) -> Self {
+        Self::start_with(Self::config(transport, gateway, name, upstream))
+    }
+
+    /// The configuration of such an agent.
+    pub fn config(transport: Transport, gateway: SocketAddr, name: &str, upstream: SocketAddr) -> Config {
+        Config {
+            upstream: Upstream { host: upstream.ip().to_string(), port: upstream.port() },
+            gateways: vec![GatewayUrl {
+                transport,
+                tls: false,
+                host: gateway.ip().to_string(),
+                port: gateway.port(),
+            }],
+            proxies: Proxies::none(),
+            agent_id: credentials::agent_id(name),
+            credential: credentials::credential(name),
+            max_retries: None,
+            grace_period: Duration::from_secs(30),
+            max_concurrent: 0,
+        }
+    }
+
+    /// An agent with a configuration of the scenario's choice.
+    pub fn start_with(config: Config) -> Self {
+        let (heard, events) = mpsc::unbounded_channel();
+        let observer: Observer = Arc::new(move |event| {
+            let _ = heard.send(event); // the scenario may be over
+        });
+        let shutdown = Shutdown::default();
+        let task = AbortOnDropHandle::new(tokio::spawn(::agent::run(config, observer, shutdown.clone())));
+        Self { shutdown, task, events }
+    }
+
+    /// Waits until the agent is online, once more if it was before.
+    pub async fn online(&mut self) {
+        self.event(|event| matches!(event, Event::Online { .. }).then_some(())).await;
+    }
+
+    /// Waits until the agent has lost its gateway, and returns the reason it gives.
+    pub async fn offline(&mut self) -> String {
+        self.event(|event| match event {
+            Event::Offline { reason, .. } => Some(reason),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Waits for something to happen in the agent.
+    pub async fn event<T>(&mut self, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+        loop {
+            let event = self.events.recv().await.expect("the agent goes on");
+            if let Some(found) = wanted(event) {
+                return found;
+            }
+        }
+    }
+
+    /// Begins a shutdown.
+    pub fn drain(&self) {
+        self.shutdown.drain.cancel();
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(self) -> Result<(), RunError> {
+        self.task.await.unwrap()
+    }
+}

@@ -1,0 +1,46 @@
+use std::net::SocketAddr;
+
+use crate::{Request, Wire};
+
+/// What a gateway counted, as its operator reads it.
+#[derive(Debug)]
+pub struct Metrics(String);
+
+impl Metrics {
+    pub(crate) async fn read(admin: SocketAddr) -> Self {
+        let response = Wire::connect(admin).await.ask(&Request::get("/metrics")).await;
+        assert_eq!(response.head.status(), 200);
+        Self(String::from_utf8(response.body).unwrap())
+    }
+
+    /// Requests in progress.
+    pub fn in_flight(&self) -> u64 {
+        self.value("requests_in_flight")
+    }
+
+    /// Requests that ended in this way.
+    pub fn outcome(&self, outcome: &str) -> u64 {
+        self.value(&format!("requests_total{{outcome=\"{outcome}\"}}"))
+    }
+
+    /// Agents that are connected, over any transport.
+    pub fn sessions(&self) -> u64 {
+        self.value("sessions{transport=\"grpc\"}") + self.value("sessions{transport=\"ws\"}")
+    }
+
+    /// Agents that were refused with this code.
+    pub fn rejections(&self, code: &str) -> u64 {
+        self.value(&format!("connect_rejections_total{{code=\"{code}\"}}"))
+    }
+
+    /// Sessions that were closed for what their agent did.
+    pub fn violations(&self) -> u64 {
+        self.value("session_violations_total")
+    }
+
+    /// The value of one series; what was never counted is zero.
+    fn value(&self, series: &str) -> u64 {
+        let value = |line: &str| line.strip_prefix("indranet_")?.strip_prefix(series)?.trim().parse().ok();
+        self.0.lines().find_map(value).unwrap_or(0)
+    }
+}

@@ -1,0 +1,16 @@
+//! What a tunnel does for whoever is on either side of it. Each scenario runs over every transport.
+
+#![allow(clippy::unwrap_used, reason = "in a test, to panic is to report")]
+
+mod authentication;
+mod bodies;
+mod connections;
+mod equality;
+mod headers;
+mod leaving;
+mod lifecycle;
+mod misbehaving;
+mod requests;
+mod routing;
+mod streaming;
+mod troubles;
