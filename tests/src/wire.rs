@@ -112,6 +112,11 @@ impl Writer {
         self.0.write_all(bytes.as_ref()).await
     }
 
+    /// Says that nothing more will be sent.
+    pub async fn finish(&mut self) {
+        let _ = self.0.shutdown().await; // the connection may be gone
+    }
+
     /// Sends one chunk of a chunked body.
     pub async fn chunk(&mut self, data: impl AsRef<[u8]>) {
         self.send(request::chunk(data.as_ref())).await;

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use tests::{AGENT, Agent, OTHER_AGENT, Request, Service, Transport, Tunnel, Upstream, over_every_transport};
+use proto::ConnectRequest;
+use tests::{
+    AGENT, Agent, Gateway, OTHER_AGENT, Request, Rogue, Service, Transport, Tunnel, Upstream, frames,
+    introduction, over_every_transport,
+};
 use tokio::sync::Barrier;
 
 over_every_transport![
     a_thousand_requests_of_one_connection_alternate_between_two_agents,
     pipelined_requests_are_answered_in_order_each_by_its_own_agent,
     two_hundred_requests_are_in_progress_at_once,
+    more_requests_than_an_agent_wants_are_told_to_come_back,
     more_requests_than_agreed_are_told_to_come_back,
     connections_to_the_service_are_used_again,
     a_connection_that_the_service_closed_while_idle_is_replaced,
@@ -94,6 +99,20 @@ async fn more_requests_than_agreed_are_told_to_come_back(transport: Transport) {
     service.answer("room again").await;
     assert_eq!(client.reader.response(&Request::get("/")).await.body, b"room again");
     tunnel.gateway.counted("overloaded", 1).await;
+}
+
+async fn more_requests_than_an_agent_wants_are_told_to_come_back(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let mut modest = Rogue::dial(transport, gateway.port(transport)).await;
+    modest.send(ConnectRequest { max_concurrent: 1, ..introduction(AGENT) });
+    assert_eq!(modest.accepted().await.max_concurrent, 1);
+    let mut client = gateway.client().await;
+    client.begin(&Request::get("/")).await;
+    let id = modest.request().await.id;
+    let response = gateway.client().await.ask(&Request::get("/")).await;
+    assert_eq!((response.head.status(), response.head.value("indranet-error")), (503, Some("overloaded")));
+    modest.send(frames::answer(&id, "one at a time"));
+    assert_eq!(client.reader.response(&Request::get("/")).await.body, b"one at a time");
 }
 
 async fn connections_to_the_service_are_used_again(transport: Transport) {

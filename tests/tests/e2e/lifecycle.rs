@@ -11,6 +11,7 @@ use tests::{
 use uuid::Uuid;
 
 over_every_transport![
+    an_agent_that_was_accepted_can_be_reached_at_once,
     a_gateway_that_drains_finishes_what_is_in_progress,
     a_gateway_that_drains_tells_its_agents_and_takes_no_others,
     a_gateway_does_not_wait_longer_than_its_grace_period,
@@ -27,6 +28,26 @@ over_every_transport![
     a_network_that_falls_silent_is_noticed_at_both_ends,
     agents_without_work_stay_connected,
 ];
+
+async fn an_agent_that_was_accepted_can_be_reached_at_once(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    let request = Request::get("/");
+    for _ in 0..100 {
+        let mut rogue = Rogue::dial(transport, gateway.port(transport)).await;
+        rogue.send(introduction(AGENT));
+        rogue.accepted().await;
+        client.begin(&request).await;
+        let answered = async {
+            let id = rogue.request().await.id;
+            rogue.send(frames::answer(&id, "at once"));
+        };
+        let ((), response) = tokio::join!(answered, client.reader.response(&request));
+        assert_eq!(response.body, b"at once");
+        drop(rogue);
+        gateway.has_sessions(0).await;
+    }
+}
 
 async fn begun(transport: Transport) -> (Tunnel, Wire, Upstream, Wire) {
     let upstream = Upstream::start().await;
@@ -185,14 +206,19 @@ async fn instances_of_one_agent_share_its_requests(transport: Transport) {
     let mut one = Rogue::join(transport, &gateway, AGENT).await;
     let mut two = Rogue::join(transport, &gateway, AGENT).await;
     gateway.has_sessions(2).await;
+    // Whoever has the fewest in progress is chosen. A question is asked once the one before has arrived, for two that
+    // are asked at the same moment find everybody idle.
     let mut first = gateway.client().await;
     first.begin(&Request::get("/")).await;
+    let (id, busy, idle) = tokio::select! {
+        request = one.request() => (request.id, &one, &mut two),
+        request = two.request() => (request.id, &two, &mut one),
+    };
     let mut second = gateway.client().await;
     second.begin(&Request::get("/")).await;
-    // Whoever has the fewest in progress is chosen: each gets one.
-    let (of_one, of_two) = tokio::join!(one.request(), two.request());
-    one.send(frames::answer(&of_one.id, "shared"));
-    two.send(frames::answer(&of_two.id, "shared"));
+    let other = idle.request().await.id;
+    busy.send(frames::answer(&id, "shared"));
+    idle.send(frames::answer(&other, "shared"));
     for client in [&mut first, &mut second] {
         assert_eq!(client.reader.response(&Request::get("/")).await.body, b"shared");
     }

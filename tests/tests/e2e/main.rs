@@ -6,6 +6,7 @@ mod authentication;
 mod bodies;
 mod connections;
 mod equality;
+mod framing;
 mod headers;
 mod leaving;
 mod lifecycle;
