@@ -30,6 +30,9 @@ const PROBE_OFTEN: Duration = Duration::from_secs(10);
 const PROBES_OFTEN: u32 = 30;
 const PROBE_RARELY: Duration = Duration::from_secs(60);
 
+/// A link that is sent away sooner than this was no good one.
+const HASTY: Duration = Duration::from_secs(1);
+
 /// Why an agent gave up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -127,6 +130,8 @@ impl Agent {
                     match leaving {
                         Leaving::Shutdown => break,
                         Leaving::Ended(reason) => self.pause(reason, None),
+                        // A gateway that sends every link away at once is not asked again without a pause.
+                        Leaving::Replace(_) if begun.elapsed() < HASTY => HASTY.mul_f64(rand::random()),
                         Leaving::Replace(spread) => spread.mul_f64(rand::random()),
                         Leaving::Better(reached) => {
                             better = Some(*reached);
@@ -134,16 +139,27 @@ impl Agent {
                         }
                     }
                 }
-                Err(failures) => self.on_failure(&failures)?,
+                Err(failures) => match self.on_failure(&failures) {
+                    Ok(pause) => pause,
+                    Err(error) => {
+                        // An older link may still have requests to finish.
+                        self.finish().await;
+                        return Err(error);
+                    }
+                },
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => break,
             }
         }
+        self.finish().await;
+        Ok(())
+    }
+
+    async fn finish(&self) {
         self.sessions.close();
         self.sessions.wait().await;
-        Ok(())
     }
 
     /// Tries every address, the one that worked last before the others.

@@ -1,1 +1,29 @@
-//! (to come)
+//! What the tunnel costs, measured from outside: every part runs in a process of its own, as a user would run it.
+//!
+//! - [`Tunnel`]: a gateway and an agent per transport, in child processes made of this same program.
+//! - [`Child`]: a process that is watched, whose CPU time is read, and that ends when it is dropped.
+//! - [`Upstream`]: the service behind the tunnel.
+//! - [`load`]: HTTP/1.1 clients that cost little themselves.
+//! - [`Results`]: figures by case, contender and round; [`Table`] and [`Plot`] show them.
+//! - [`transports`]: the comparison of gRPC and WebSocket.
+//!
+//! Invariant: what is compared takes turns within one run; nothing is compared with another run's figures.
+
+mod child;
+mod cpu;
+pub mod load;
+mod results;
+pub mod stats;
+mod svg;
+mod table;
+pub mod transports;
+mod tunnel;
+mod upstream;
+
+pub use child::{Child, ChildError};
+pub use cpu::cpu_time;
+pub use results::{Case, Metric, Results, Series};
+pub use svg::{Bar, Plot, Row, Section};
+pub use table::{Column, Table};
+pub use tunnel::{Role, Tunnel, TunnelCpu};
+pub use upstream::Upstream;

@@ -1,6 +1,5 @@
 use std::{io, net::SocketAddr, time::Duration};
 
-use proto::limits;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::warn;
@@ -14,18 +13,24 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: TcpListener,
+    /// For how long bytes may wait for a peer that takes none, before its connection is given up.
+    user_timeout: Option<Duration>,
     name: &'static str,
 }
 
 impl Listener {
     /// Binds at once, so that a port in use is an error at start-up.
-    pub(crate) fn bind(name: &'static str, addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(
+        name: &'static str,
+        addr: SocketAddr,
+        user_timeout: Option<Duration>,
+    ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { socket: TcpListener::from_std(socket.into())?, name })
+        Ok(Self { socket: TcpListener::from_std(socket.into())?, user_timeout, name })
     }
 
     /// The address in use, with the port that the system chose if it was asked to.
@@ -40,7 +45,7 @@ impl Listener {
     pub(crate) async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.socket.accept().await {
-                Ok((stream, peer)) => match configure(&stream) {
+                Ok((stream, peer)) => match self.configure(&stream) {
                     Ok(()) => return (stream, peer),
                     // The peer is gone already.
                     Err(error) => tracing::debug!(listener = self.name, %error, "connection lost"),
@@ -55,11 +60,12 @@ impl Listener {
             }
         }
     }
-}
 
-fn configure(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    SockRef::from(stream).set_tcp_user_timeout(Some(limits::TCP_USER_TIMEOUT))
+    fn configure(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        // The system counts a peer that lives and pauses as well, so this is not for browsers.
+        self.user_timeout.map_or(Ok(()), |limit| SockRef::from(stream).set_tcp_user_timeout(Some(limit)))
+    }
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

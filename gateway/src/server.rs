@@ -116,15 +116,15 @@ impl Gateway {
     /// Outside a tokio runtime.
     pub fn with_credentials(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
         let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
-        let open = |name, addr| {
-            let listener = Listener::bind(name, addr);
+        let open = |name, addr, user_timeout| {
+            let listener = Listener::bind(name, addr, user_timeout);
             let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
             bound.map_err(|source| ServeError::Bind { name, addr, source })
         };
-        let (http_addr, http) = open("http", config.http)?;
-        let (grpc_addr, grpc) = open("grpc", config.grpc)?;
-        let (ws_addr, ws) = open("ws", config.ws)?;
-        let (admin_addr, admin) = open("admin", config.admin)?;
+        let (http_addr, http) = open("http", config.http, None)?;
+        let (grpc_addr, grpc) = open("grpc", config.grpc, Some(limits::TCP_USER_TIMEOUT))?;
+        let (ws_addr, ws) = open("ws", config.ws, Some(limits::TCP_USER_TIMEOUT))?;
+        let (admin_addr, admin) = open("admin", config.admin, None)?;
         let addresses = Addresses { http: http_addr, grpc: grpc_addr, ws: ws_addr, admin: admin_addr };
         Ok(Self { config, authenticator, http, grpc, ws, admin, addresses, tokens: None })
     }

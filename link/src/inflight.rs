@@ -161,10 +161,15 @@ impl<F: Frame, H> InFlight<F, H> {
     /// Gives up the exchanges whose answer is overdue or that rest for too long, at `now`. Returns whether any are
     /// left to watch.
     pub fn expire(&mut self, now: Instant) -> bool {
-        let idle = self.settings.idle_timeout;
+        let Settings { idle_timeout: idle, response_timeout: silent, .. } = self.settings;
         let overdue = |exchange: &Exchange<F, H>| match exchange.head_due {
             Some(due) => due <= now,
-            None => idle.is_some_and(|idle| exchange.touched + idle <= now),
+            None => {
+                let rested = |limit: Duration| exchange.touched + limit <= now;
+                // A peer that takes no more of our half and says nothing is as silent as one that has all of it.
+                let stuck = exchange.theirs == Theirs::Idle && exchange.credit.available() == 0;
+                idle.is_some_and(rested) || (stuck && silent.is_some_and(rested))
+            }
         };
         let late: Vec<Uuid> = self
             .exchanges

@@ -230,7 +230,7 @@ impl Inner {
         span.record("id", tracing::field::display(id));
 
         let accepted = self.accepted(id, &authenticated);
-        let Authenticated { agent_id, token, request, .. } = authenticated;
+        let Authenticated { agent_id, token, request, secret } = authenticated;
         {
             let mut table = link.table();
             table.agree(accepted.max_concurrent as usize, request.initial_window);
@@ -252,13 +252,17 @@ impl Inner {
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),
         });
+        let _presence = self.registry.enter(&session);
         let registration = self.registry.register(&session);
         session.link.table().uncork();
         // Closes the gaps between verifying and registering: a drain or a revocation may have come in between.
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);
         }
-        if !self.authenticator.credentials().allows(session.token(), session.agent_id()) {
+        let credentials = self.authenticator.credentials();
+        let same_key =
+            credentials.grant(session.token().as_str()).is_some_and(|grant| grant.secret.same_as(&secret));
+        if !same_key || !credentials.allows(session.token(), session.agent_id()) {
             session.close(CloseReason::Revoked);
         }
         info!(token = %session.token(), version = ?request.agent_version, "agent connected");
@@ -277,7 +281,8 @@ impl Inner {
             self.metrics.violations.inc();
             warn!(what, "agent broke the protocol, session closed");
         }
-        session.close(reason.clone());
+        session.close(reason);
+        let reason = session.link.table().close_reason().cloned();
         info!(reason = ?reason, "agent disconnected");
     }
 

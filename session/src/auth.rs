@@ -128,8 +128,11 @@ impl Authenticator {
         now: Instant,
     ) -> Result<Authenticated, Rejection> {
         let agent_id = well_formed(&request)?;
-        let skew = i64::try_from(limits::CLOCK_SKEW.as_millis()).unwrap_or(i64::MAX);
-        let in_time = request.timestamp.checked_sub(clock).is_some_and(|distance| distance.abs() <= skew);
+        let skew = limits::CLOCK_SKEW.as_millis();
+        let in_time = request
+            .timestamp
+            .checked_sub(clock)
+            .is_some_and(|distance| u128::from(distance.unsigned_abs()) <= skew);
 
         let credentials = self.credentials();
         let grant = credentials.grant(&request.token);

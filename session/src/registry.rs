@@ -1,10 +1,11 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use proto::{AgentId, drain};
+use uuid::Uuid;
 
 use crate::session::Session;
 
@@ -12,10 +13,19 @@ use crate::session::Session;
 /// session.
 #[derive(Default)]
 pub struct Registry {
+    /// Those that take requests.
     agents: RwLock<HashMap<AgentId, Vec<Arc<Session>>>>,
+    /// All, also those that only finish what they have.
+    live: Mutex<HashMap<Uuid, Arc<Session>>>,
 }
 
 impl Registry {
+    /// Counts `session` among the living, for as long as the presence lives.
+    pub(crate) fn enter(self: &Arc<Self>, session: &Arc<Session>) -> Presence {
+        self.live().insert(session.id(), Arc::clone(session));
+        Presence { registry: Arc::clone(self), id: session.id() }
+    }
+
     /// Makes `session` a choice for requests, for as long as the registration lives.
     pub fn register(self: &Arc<Self>, session: &Arc<Session>) -> Registration {
         let replaced: Vec<Arc<Session>> = {
@@ -38,9 +48,9 @@ impl Registry {
         sessions.min_by_key(|session| session.in_flight()).cloned()
     }
 
-    /// All sessions of this moment.
+    /// All sessions of this moment, also those that take no more requests.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
-        self.read().values().flatten().cloned().collect()
+        self.live().values().cloned().collect()
     }
 
     /// Removes exactly this session: a late goodbye must not remove the heir of the same agent.
@@ -52,6 +62,10 @@ impl Registry {
                 agents.remove(session.agent_id().as_str());
             }
         }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Session>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<AgentId, Vec<Arc<Session>>>> {
@@ -82,6 +96,19 @@ impl Drop for Registration {
     }
 }
 
+/// A session's place among the living; dropping it gives the place up.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    registry: Arc<Registry>,
+    id: Uuid,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.registry.live().remove(&self.id);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,8 +134,12 @@ mod tests {
     fn agents_of_other_processes_share_the_id() {
         let registry = Arc::new(Registry::default());
         let (one, two, nameless) = (session("one"), session("two"), session(""));
-        let _registrations = [&one, &two, &nameless, &session("")].map(|session| registry.register(session));
+        let all = [&one, &two, &nameless, &session("")];
+        let _registrations = all.map(|session| registry.register(session));
+        let presences = all.map(|session| registry.enter(session));
         assert_eq!(registry.sessions().len(), 4);
+        drop(presences);
+        assert!(registry.sessions().is_empty());
         assert!(![one, two, nameless].iter().any(|session| session.is_retired()));
     }
 

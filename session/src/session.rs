@@ -147,7 +147,7 @@ impl Session {
         let (link, _outbound) =
             Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(0)));
         Arc::new(Self {
-            id: Uuid::nil(),
+            id: Uuid::new_v4(),
             agent_id: AgentId::parse(agent_id).expect("a valid id"),
             token: TokenId::parse("itk_test").expect("a valid token id"),
             instance_id: instance_id.to_owned(),

@@ -325,7 +325,7 @@ def an_upstream_that_dies_within_the_body_is_an_error_for_the_client(world):
         "/chunked-fin": cut(None, True, "hang_up"), "/chunked-rst": cut(None, True, "reset")})
     for path in ("/length-fin", "/length-rst", "/chunked-fin", "/chunked-rst"):
         reply = tunnel.curl(path, limit=10)
-        world.note(f"{path} {_honest(reply.status, reply.exit in (18, 56), reply.header('indranet-error'))}")
+        world.note(f"{path} {_honest(reply.status, reply.exit in (18, 52, 56), reply.header('indranet-error'))}")
         assert reply.status == 502 or data(100_000).startswith(reply.body), f"{path}: other bytes than the upstream sent"
         with tunnel.connection() as connection:
             connection.request("GET", path, tunnel.host())
@@ -344,7 +344,7 @@ def a_kept_alive_connection_serves_on_after_other_clients_were_cut(world):
     with tunnel.connection() as connection:
         for _ in range(10):
             reply = tunnel.curl("/cut")
-            _honest(reply.status, reply.exit in (18, 56), reply.header("indranet-error"))
+            _honest(reply.status, reply.exit in (18, 52, 56), reply.header("indranet-error"))
             connection.request("GET", "/", tunnel.host())
             same(connection.response().status, 200, "a request on the old connection")
 

@@ -15,7 +15,10 @@ use proto::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{self, Message},
+    tungstenite::{
+        self, Message,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 /// The frames of a WebSocket.
@@ -47,7 +50,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Frame> Stream for Frames<S, F> {
                 }
             }
             match ready!(Pin::new(&mut this.messages).poll_next(cx)) {
-                None | Some(Ok(Message::Close(_))) => return Poll::Ready(None),
+                None => return Poll::Ready(None),
+                Some(Ok(Message::Close(frame))) => return Poll::Ready(farewell(frame).map(Err)),
                 Some(Ok(Message::Binary(message))) => this.message = message,
                 Some(Ok(Message::Text(_))) => {
                     let what = "text message; frames travel in binary messages".to_owned();
@@ -59,6 +63,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Frame> Stream for Frames<S, F> {
             }
         }
     }
+}
+
+/// What a close frame says, unless it is a goodbye without a reason.
+fn farewell(frame: Option<CloseFrame>) -> Option<LinkError> {
+    let CloseFrame { code, reason } = frame?;
+    let usual = matches!(code, CloseCode::Normal | CloseCode::Away);
+    (!usual).then(|| LinkError::Broken(format!("{}: {reason}", u16::from(code))))
 }
 
 fn unpack_error(error: &UnpackError) -> LinkError {

@@ -25,6 +25,12 @@ enum Cut {
 /// Sends a response. A body that breaks off is aborted, never ended.
 pub(super) async fn send(id: Uuid, response: http::Response<UpstreamBody>, mut sender: Sender) -> Outcome {
     let (head, mut body) = response.into_parts();
+    if !(200..600).contains(&head.status.as_u16()) {
+        let what =
+            format!("the local service answered with status {}, which is no final one", head.status.as_u16());
+        sender.abort(Reason::UpstreamReset, &what);
+        return Outcome { status: Some(502), ..Outcome::failed(what) };
+    }
     let (fields, content_length) = match headers::to_wire(&head.headers) {
         Ok(head) => head,
         Err(invalid) => {

@@ -78,7 +78,9 @@ impl<F: Frame, H> InFlight<F, H> {
     /// See [`InFlight::on_head`].
     pub fn on_close(&mut self, close: TunnelClose, now: Instant) -> Outcome {
         let Ok(id) = parse_id(&close.id) else { return self.strike("an id that is not a UUID", now) };
-        let reason = close.reason();
+        // A reason from a later version is an abort: only DONE may look like an end.
+        let reason = Reason::try_from(close.reason).unwrap_or(Reason::Internal);
+        let response_timeout = self.settings.response_timeout;
         let Some(exchange) = self.live(id) else { return Ok(()) };
         match (reason, exchange.theirs) {
             (Reason::Done, Theirs::Open) => match headers::trailers_from_wire(close.trailers) {
@@ -104,6 +106,9 @@ impl<F: Frame, H> InFlight<F, H> {
                 exchange.drop_outgoing();
                 exchange.head_out = head;
                 exchange.ours = Ours::Closed;
+                if exchange.theirs == Theirs::Idle {
+                    exchange.head_due = response_timeout.map(|limit| now + limit);
+                }
                 exchange.wake_writer();
             }
             (reason, _) => {

@@ -19,7 +19,9 @@ over_every_transport![
     no_request_is_lost_while_agents_take_turns,
     an_agent_comes_back_after_its_gateway_was_killed,
     a_newer_link_of_the_same_instance_replaces_the_older,
+    an_agent_whose_link_was_closed_is_offline_at_once,
     instances_of_one_agent_share_its_requests,
+    an_instance_whose_link_was_closed_attracts_no_requests,
     requests_go_on_when_one_of_several_instances_dies,
     a_revoked_token_cuts_its_session_and_no_other,
     a_token_that_is_added_works_without_a_restart,
@@ -201,6 +203,34 @@ async fn a_newer_link_of_the_same_instance_replaces_the_older(transport: Transpo
     gateway.has_sessions(1).await;
 }
 
+/// The gateway closes the link of a rogue, and the rogue has just heard of it.
+async fn just_closed(transport: Transport, gateway: &Gateway) -> Rogue {
+    let mut rogue = Rogue::join(transport, gateway, AGENT).await;
+    rogue.send(introduction(AGENT));
+    assert_eq!(rogue.goodbye().await, farewell::PROTOCOL.over(transport));
+    rogue
+}
+
+async fn an_agent_whose_link_was_closed_is_offline_at_once(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let mut client = gateway.client().await;
+    for _ in 0..30 {
+        let _closed = just_closed(transport, &gateway).await;
+        let head = client.ask(&Request::get("/")).await.head;
+        assert_eq!((head.status(), head.value("indranet-error")), (404, Some("agent_offline")));
+    }
+}
+
+async fn an_instance_whose_link_was_closed_attracts_no_requests(transport: Transport) {
+    let service = Service::saying("served").await;
+    let tunnel = Tunnel::start(transport, service.addr()).await;
+    let mut client = tunnel.client().await;
+    for _ in 0..30 {
+        let _closed = just_closed(transport, &tunnel.gateway).await;
+        assert_eq!(client.ask(&Request::get("/")).await.head.status(), 200);
+    }
+}
+
 async fn instances_of_one_agent_share_its_requests(transport: Transport) {
     let gateway = Gateway::start().await;
     let mut one = Rogue::join(transport, &gateway, AGENT).await;
@@ -273,8 +303,11 @@ async fn a_revoked_token_cuts_its_session_and_no_other(transport: Transport) {
     assert_eq!(revoked.goodbye().await, farewell::UNAUTHENTICATED.over(transport));
     let head = client.reader.response(&Request::get("/")).await.head;
     assert_eq!((head.status(), head.value("indranet-error")), (502, Some("tunnel_lost")));
-    let gone = client.ask(&Request::get("/")).await.head;
-    assert_eq!((gone.status(), gone.value("indranet-error")), (404, Some("agent_not_found")));
+    eventually("nobody knows the agent any more", async || {
+        let head = client.ask(&Request::get("/")).await.head;
+        head.value("indranet-error") == Some("agent_not_found")
+    })
+    .await;
 
     let mut again = Rogue::dial(transport, gateway.port(transport)).await;
     again.send(introduction(AGENT));

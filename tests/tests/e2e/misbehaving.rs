@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use proto::{AgentFrame, Header, TunnelRequest, TunnelResponse, TunnelWindow, limits, tunnel_close::Reason};
 use tests::{
-    AGENT, Agent, Chunk, Farewell, Gateway, Message, OTHER_AGENT, Request, Rogue, Service, Transport, Wire,
-    farewell, frames, introduction, noise, over_every_transport,
+    AGENT, Agent, Chunk, Farewell, Gateway, Message, OTHER_AGENT, PATIENCE, Request, Rogue, Service,
+    Transport, Wire, farewell, frames, introduction, noise, over_every_transport,
 };
 use uuid::Uuid;
 

@@ -113,23 +113,26 @@ async fn an_agent_that_leaves_in_the_middle_of_a_body_is_not_a_clean_end(transpo
 }
 
 async fn an_agent_that_reads_nothing_is_nobody_elses_trouble(transport: Transport) {
-    let mut scene = Scene::with(transport, |limits| limits.max_concurrent = 100).await;
+    let mut scene = Scene::with(transport, |limits| {
+        limits.max_concurrent = 100;
+        limits.response_timeout = PATIENCE;
+    })
+    .await;
     let request = Request::get("/").field("x-large", "v".repeat(50_000));
-    let mut waiting = Vec::new();
-    for _ in 0..100 {
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..101 {
         let mut client = scene.gateway.client().await;
-        client.begin(&request).await;
-        waiting.push(client);
+        let request = request.clone();
+        clients.spawn(async move { client.ask(&request).await.head });
     }
-    tests::eventually("all are in progress", async || scene.gateway.metrics().await.in_flight() == 100).await;
-    let head = scene.client.ask(&request).await.head;
-    assert_eq!((head.status(), head.value("indranet-error")), (503, Some("overloaded")));
-    assert!(head.value("retry-after").is_some());
+    let turned_away = clients.join_next().await.unwrap().unwrap();
+    assert_eq!((turned_away.status(), turned_away.value("indranet-error")), (503, Some("overloaded")));
+    assert!(turned_away.value("retry-after").is_some());
     let response = scene.client.ask(&Request::get("/").to(OTHER_AGENT)).await;
     assert_eq!(response.body, b"unharmed");
     leave(transport, &mut scene).await;
-    for mut client in waiting {
-        assert_eq!(client.reader.head().await.status(), 502);
+    while let Some(head) = clients.join_next().await {
+        assert_eq!(head.unwrap().status(), 502);
     }
     scene.assert_others_unharmed().await;
 }
