@@ -13,9 +13,6 @@ use tracing::{debug, info};
 
 use crate::{Registration, ResponseHead, session::Session};
 
-/// Frames after which others have their turn.
-const TURN: u32 = 256;
-
 /// What a session needs besides its frames.
 pub(crate) struct Watch {
     pub(crate) silence_limit: Duration,
@@ -36,7 +33,6 @@ pub(crate) async fn run(
     let mut check = pin!(tokio::time::sleep_until(silence.deadline().into()));
     let mut retired = pin!(retirement(session, watch.grace_period));
     let mut registration = Some(watch.registration);
-    let mut frames = 0u32;
     loop {
         tokio::select! {
             frame = inbound.next() => {
@@ -50,11 +46,6 @@ pub(crate) async fn run(
                 };
                 let now = Instant::now();
                 silence.on_received(now);
-                frames = frames.wrapping_add(1);
-                if frames.is_multiple_of(TURN) {
-                    // One message may hold a million empty frames, and others have work too.
-                    tokio::task::yield_now().await;
-                }
                 if let Some(agent_frame::Frame::Drain(_)) = frame.frame {
                     info!("agent drains");
                     drop(registration.take());

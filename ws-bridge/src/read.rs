@@ -21,17 +21,23 @@ use tokio_tungstenite::{
     },
 };
 
+/// Frames after which others have their turn: one message may hold a million empty ones. (On HTTP/2 a pause would be
+/// an error: its small frames live on a budget that only reading pays back.)
+const TURN: u32 = 512;
+
 /// The frames of a WebSocket.
 pub(crate) struct Frames<S, F> {
     messages: SplitStream<WebSocketStream<S>>,
     /// What of the last message was not taken yet.
     message: Bytes,
+    /// Frames taken since others had their turn.
+    taken: u32,
     frame: PhantomData<fn() -> F>,
 }
 
 impl<S, F> Frames<S, F> {
     pub(crate) fn new(messages: SplitStream<WebSocketStream<S>>) -> Self {
-        Self { messages, message: Bytes::new(), frame: PhantomData }
+        Self { messages, message: Bytes::new(), taken: 0, frame: PhantomData }
     }
 }
 
@@ -40,9 +46,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Frame> Stream for Frames<S, F> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if this.taken >= TURN {
+            this.taken = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             match unpack(&mut this.message) {
-                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(Some(frame)) => {
+                    this.taken += 1;
+                    return Poll::Ready(Some(Ok(frame)));
+                }
                 Ok(None) => {}
                 Err(error) => {
                     this.message.clear();
