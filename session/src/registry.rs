@@ -44,7 +44,7 @@ impl Registry {
     /// The session with the least in progress among those of `agent_id` that take requests.
     pub fn pick(&self, agent_id: &str) -> Option<Arc<Session>> {
         let agents = self.read();
-        let sessions = agents.get(agent_id)?.iter().filter(|session| !session.is_retired());
+        let sessions = agents.get(agent_id)?.iter().filter(|session| session.takes_requests());
         sessions.min_by_key(|session| session.in_flight()).cloned()
     }
 

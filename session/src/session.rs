@@ -132,6 +132,11 @@ impl Session {
         self.retirement.reason.get().is_some()
     }
 
+    /// Whether a request has a chance here. A link that was closed stays registered until its read loop has noticed.
+    pub(crate) fn takes_requests(&self) -> bool {
+        !self.is_retired() && !self.link.is_closed()
+    }
+
     /// Ends the session and every exchange on it at once.
     pub fn close(&self, reason: CloseReason) {
         self.link.close(reason);
@@ -144,8 +149,9 @@ impl Session {
 
     #[cfg(test)]
     pub(crate) fn for_tests(agent_id: &str, instance_id: &str) -> Arc<Self> {
-        let (link, _outbound) =
+        let (link, outbound) =
             Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(0)));
+        std::mem::forget(outbound); // a transport that lives as long as the test
         Arc::new(Self {
             id: Uuid::new_v4(),
             agent_id: AgentId::parse(agent_id).expect("a valid id"),
