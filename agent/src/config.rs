@@ -68,7 +68,14 @@ impl Transport {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", bracketed(&self.host), self.port)
+        write!(f, "http://{}", self.authority())
+    }
+}
+
+impl Upstream {
+    /// Host and port, as they stand in a URL.
+    pub(crate) fn authority(&self) -> String {
+        format!("{}:{}", bracketed(&self.host), self.port)
     }
 }
 

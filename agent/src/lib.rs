@@ -19,4 +19,3 @@ pub use config::{Config, GatewayUrl, Transport, Upstream};
 pub use event::{Event, Observer};
 pub use proxy::{InvalidProxy, Proxies};
 pub use run::{RunError, run};
-pub use upstream::{UpstreamBody, UpstreamError, UpstreamPool};

@@ -14,12 +14,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
 use crate::{
-    Config, Event, Observer, Shutdown, UpstreamPool,
+    Config, Event, Observer, Shutdown,
     backoff::Backoff,
     choice::{self, Failures, Reached},
     connection::{ConnectFailure, Connector, Ready},
     forward::Forwarder,
     session::{Notice, Session},
+    upstream::Pool,
 };
 
 /// Pause after the gateway refused credentials that it used to accept.
@@ -97,7 +98,7 @@ enum Leaving {
 impl Agent {
     fn new(config: Config, observer: Observer, shutdown: CancellationToken) -> Self {
         let config = Arc::new(config);
-        let pool = UpstreamPool::new(config.upstream.clone());
+        let pool = Pool::new(config.upstream.clone());
         Self {
             connector: Connector::new(Arc::clone(&config)),
             forwarder: Forwarder::new(pool, Arc::clone(&observer)),

@@ -39,6 +39,8 @@ pub(crate) struct Session {
     grace_period: Duration,
     /// Cancelled once requests are no longer taken.
     refusing: CancellationToken,
+    /// Longest body that may travel inside a head.
+    inline: usize,
 }
 
 /// What a session tells while it goes on.
@@ -55,6 +57,7 @@ impl Session {
         observer: Observer,
         grace_period: Duration,
     ) -> Self {
+        let inline = link.table().inline_limit();
         Self {
             link,
             forwarder,
@@ -63,6 +66,7 @@ impl Session {
             pongs: Arc::default(),
             grace_period,
             refusing: CancellationToken::new(),
+            inline,
         }
     }
 
@@ -174,7 +178,8 @@ impl Session {
         match self.link.take_up(id, queued, request.end_stream, request.window) {
             Ok(exchange) => {
                 let forwarder = Arc::clone(&self.forwarder);
-                self.exchanges.spawn(async move { forwarder.serve(id, request, exchange).await });
+                let inline = self.inline;
+                self.exchanges.spawn(async move { forwarder.serve(id, request, exchange, inline).await });
                 Ok(())
             }
             Err(OpenError::Duplicate) => self.link.table().strike("a request id that is in use", now),

@@ -53,16 +53,9 @@ impl Arguments {
     }
 }
 
-/// Runs `command` on as many threads as asked for, or one per core.
-fn block_on(
-    threads: Option<usize>,
-    command: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = threads {
-        builder.worker_threads(threads);
-    }
-    let runtime = builder.enable_all().build().map_err(Failure::runtime)?;
+/// Runs `command` on this thread.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
     let result = runtime.block_on(command);
     // Not waited for: what still runs after the drain was given up.
     runtime.shutdown_background();

@@ -44,8 +44,10 @@ pub struct Limits {
     pub grace_period: Duration,
     /// Requests in progress at a time on one session: 503 beyond it.
     pub max_concurrent: u32,
-    /// Time to read a request head, and the pause allowed between two requests of one connection.
+    /// Time to read a request head.
     pub header_timeout: Duration,
+    /// The pause allowed between two requests of one connection.
+    pub keep_alive_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -58,6 +60,7 @@ impl Default for Limits {
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: limits::MAX_CONCURRENT,
             header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::{
 };
 use tracing::debug;
 
-use crate::listener::Listener;
+use crate::{listener::Listener, reactors::Reactors};
 
 /// A connection that can be asked to end at its next pause. hyper-util's trait of this kind leaves out connections that
 /// may be upgraded.
@@ -53,6 +53,7 @@ where
 
 /// The connections of one port, which end in two ways: each at its next pause, or all at once.
 pub(crate) struct Connections {
+    reactors: Reactors,
     tasks: TaskTracker,
     pause: CancellationToken,
     ended: CancellationToken,
@@ -60,30 +61,41 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// No connections yet. Cancelling `ended` ends all there will be.
-    pub(crate) fn new(ended: &CancellationToken) -> Self {
-        Self { tasks: TaskTracker::new(), pause: CancellationToken::new(), ended: ended.clone() }
+    pub(crate) fn new(reactors: Reactors, ended: &CancellationToken) -> Self {
+        let (tasks, pause) = (TaskTracker::new(), CancellationToken::new());
+        Self { reactors, tasks, pause, ended: ended.clone() }
     }
 
     /// Accepts connections and serves each on a task of its own, until the handle is dropped. Those that were accepted
-    /// go on.
+    /// go on. The token that `serve` is given tells a connection to finish what it is at.
     pub(crate) fn accept<S, C>(&self, listener: Listener, serve: S) -> AbortOnDropHandle<()>
     where
-        S: Fn(TcpStream, SocketAddr) -> C + Send + 'static,
-        C: Connection + Send + 'static,
+        S: Fn(TcpStream, SocketAddr, CancellationToken) -> C + Send + 'static,
+        C: Future<Output = ()> + Send + 'static,
     {
-        let Self { tasks, pause, ended } = self;
-        let (tasks, pause, ended) = (tasks.clone(), pause.clone(), ended.clone());
+        let Self { reactors, tasks, pause, ended } = self;
+        let (reactors, tasks) = (reactors.clone(), tasks.clone());
+        let (pause, ended) = (pause.clone(), ended.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await;
-                let connection = serve(stream, peer);
-                let (pause, ended) = (pause.clone(), ended.clone());
-                tasks.spawn(async move {
+                let reactor = reactors.next();
+                let stream = match reactor.adopt(stream) {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        debug!(%peer, %error, "connection lost");
+                        continue;
+                    }
+                };
+                let connection = serve(stream, peer, pause.clone());
+                let ended = ended.clone();
+                let served = async move {
                     tokio::select! {
-                        () = run(connection, peer, pause) => {}
+                        () = connection => {}
                         () = ended.cancelled() => {}
                     }
-                });
+                };
+                tasks.spawn_on(served, reactor.handle());
             }
         }))
     }
@@ -99,7 +111,8 @@ impl Connections {
     }
 }
 
-async fn run(connection: impl Connection, peer: SocketAddr, pause: CancellationToken) {
+/// Runs a connection until either side ends it; from `pause` on it finishes what it is at.
+pub(crate) async fn run(connection: impl Connection, peer: SocketAddr, pause: CancellationToken) {
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,

@@ -9,7 +9,7 @@ use session::{AgentIdPattern, Credentials, Grant};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{Config, Gateway, Limits, ServeError, sample, tokens};
+use crate::{Config, Gateway, Limits, Reactors, ServeError, sample, tokens};
 
 mod check;
 
@@ -108,7 +108,7 @@ impl Dev {
                 Service { agent_id: agent_id.clone(), transport: *transport, url }
             })
             .collect();
-        let gateway = AbortOnDropHandle::new(tokio::spawn(gateway.run(shutdown.clone())));
+        let gateway = AbortOnDropHandle::new(tokio::spawn(gateway.run(Reactors::current(), shutdown.clone())));
         let mut agents = Vec::new();
         for (transport, addr, agent_id) in links {
             let config = agent_config(transport, addr, agent_id, &credential, upstream);

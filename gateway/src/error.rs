@@ -1,5 +1,6 @@
 //! Every answer that the gateway makes itself: why, whose side is at fault, and what to do about it.
 
+mod asked;
 mod format;
 mod render;
 mod respond;
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+pub(crate) use asked::Asked;
 pub(crate) use respond::respond;
-pub(crate) use respond::{INDRANET_ERROR, X_REQUEST_ID};
 
 /// Why a request is answered by the gateway instead of by the service behind an agent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +20,18 @@ pub(crate) enum IngressError {
     /// No `Host`, two of them, or one that is not a host name.
     #[error("no single valid host name")]
     BadHost,
+    /// A head that is not HTTP.
+    #[error("malformed request")]
+    BadRequest,
+    /// A request target that is none.
+    #[error("malformed request target")]
+    BadTarget,
+    /// An expectation other than `100-continue`.
+    #[error("an expectation that cannot be met")]
+    ExpectationFailed,
+    /// A version of HTTP that nobody here speaks.
+    #[error("unsupported HTTP version")]
+    UnsupportedVersion,
     /// Both `content-length` and `transfer-encoding`, or an encoding other than `chunked`.
     #[error("ambiguous body framing")]
     BadFraming,
@@ -103,6 +116,10 @@ impl IngressError {
         use Side::{Agent, Client, Gateway, Service};
         let (status, code, title, side, detail) = match self {
             Self::BadHost => (400, "bad_host", "Bad host", Client, BAD_HOST),
+            Self::BadRequest => (400, "bad_request", "Malformed request", Client, BAD_REQUEST),
+            Self::BadTarget => (400, "bad_target", "Malformed address", Client, BAD_TARGET),
+            Self::ExpectationFailed => (417, "expectation_failed", "Expectation failed", Client, EXPECTATION),
+            Self::UnsupportedVersion => (505, "unsupported_version", "Unsupported version", Client, VERSION),
             Self::BadFraming => (400, "bad_framing", "Ambiguous request body", Client, BAD_FRAMING),
             Self::ClientGone => (400, "client_cancelled", "Request broken off", Client, CLIENT_GONE),
             Self::MethodNotAllowed => (405, "method_not_allowed", "Method not allowed", Client, METHOD),
@@ -160,6 +177,10 @@ impl Side {
 
 const BAD_HOST: &str =
     "The request must name exactly one valid host. Send one Host header such as <agent>.<domain>.";
+const BAD_REQUEST: &str = "The request is not HTTP as RFC 9112 describes it. Check the program that sent it.";
+const BAD_TARGET: &str = "The address in the request line is not a path or a URL. Percent-encode what is special in it.";
+const EXPECTATION: &str = "The only expectation that can be met is 100-continue. Send the request without Expect.";
+const VERSION: &str = "This gateway speaks HTTP/1.0, HTTP/1.1 and HTTP/2.";
 const CLIENT_GONE: &str = "The request ended before its body was complete. Send it again.";
 const BAD_FRAMING: &str = "The length of the request body is ambiguous. Send either Content-Length or \
     Transfer-Encoding: chunked, and only one of them.";

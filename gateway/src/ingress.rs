@@ -1,14 +1,13 @@
 //! The one straight line from a client's request to its response.
+//!
+//! [`h1`] and [`h2`] speak with clients. What a request goes through is the same for both: [`Ingress::route`] finds the
+//! session, [`Ingress::open`] the exchange, and [`answer`] is what comes back.
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
-use http::{
-    HeaderMap, HeaderValue, Method, Request, Response,
-    header::{ACCEPT, CONTENT_TYPE},
-};
-use hyper::body::Incoming;
+use bytes::Bytes;
 use link::{Abort, OpenError, Opened};
-use proto::{AgentId, GatewayFrame, TunnelRequest, tunnel_close::Reason};
+use proto::{AgentId, Fields, GatewayFrame, TunnelRequest, tunnel_close::Reason};
 use session::{Authenticator, NotSent, Registry, ResponseHead, Session};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info};
@@ -16,17 +15,21 @@ use uuid::Uuid;
 
 use crate::{
     client::Client,
-    error::{self, IngressError},
+    error::{self, Asked, IngressError},
     metrics::{Observation, Outcome, RequestMetrics},
-    route::Domains,
+    route::{Domains, Target},
 };
+use answer::{AnswerHead, Own};
+use head::Head;
+use request::Begun;
 
-mod body;
+mod answer;
+mod download;
+pub(crate) mod h1;
+pub(crate) mod h2;
+pub(crate) mod head;
+pub(crate) mod public;
 mod request;
-mod response;
-mod upload;
-
-pub(crate) use body::ResponseBody;
 
 /// The public side of a gateway.
 pub(crate) struct Ingress {
@@ -38,72 +41,56 @@ pub(crate) struct Ingress {
     pub(crate) uploads: TaskTracker,
 }
 
+/// Where a request goes.
+pub(crate) struct Route {
+    pub(crate) session: Arc<Session>,
+    /// The host and port as the client sent them.
+    pub(crate) authority: Bytes,
+}
+
 impl Ingress {
-    /// Answers one request, whatever happens.
+    /// Finds the session for a request.
     ///
-    /// # Cancel safety
-    /// Dropping the future, or the response's body, cancels the request at the agent.
-    pub(crate) async fn handle(
-        &self,
-        request: Request<Incoming>,
-        client: &Client,
-    ) -> Result<Response<ResponseBody>, Infallible> {
-        let id = Uuid::new_v4();
-        let mut observation = self.metrics.begin();
-        let asked = Asked::of(&request);
-        let response = match self.forward(id, request, client).await {
-            Ok(answer) => {
-                debug!(request = %id, status = answer.head.status.as_u16(), "head received");
-                response::relay(id, &asked.method, answer, observation)
-            }
-            Err(error) => {
-                info!(request = %id, method = %asked.method, code = error.code(), %error, "answered by the gateway");
-                observation.ended(Outcome::Error(error.code()));
-                self.refuse(id, &error, &asked, observation)
-            }
-        };
-        Ok(response)
+    /// # Errors
+    /// [`IngressError`] if there is none, or the request does not say for whom it is.
+    fn route(&self, head: &Head) -> Result<Route, IngressError> {
+        let Target { agent_id, authority } = self.domains.target(head)?;
+        Ok(Route { session: self.session(&agent_id)?, authority })
     }
 
-    async fn forward(
+    /// Opens the exchange of a request with what of its body is there.
+    ///
+    /// # Errors
+    /// [`IngressError`] if the request cannot be carried or the agent takes no more.
+    fn open(
         &self,
         id: Uuid,
-        request: Request<Incoming>,
+        route: Route,
+        head: Head,
+        begun: Begun,
         client: &Client,
-    ) -> Result<response::Answer, IngressError> {
-        let (parts, body) = request.into_parts();
-        let target = self.domains.target(&parts)?;
-        let session = self.session(&target.agent_id)?;
-        let outgoing =
-            request::outgoing(id, parts, body, client.addr, target.authority, session.inline_limit())?;
-        self.metrics.received(outgoing.head.body.len());
-        let Opened { sender, mut receiver } = self.call(session, id, outgoing.head)?;
-        if let Some(sender) = sender {
-            let metrics = Arc::clone(&self.metrics);
-            self.uploads.spawn(upload::run(outgoing.rest, sender, client.clone(), metrics));
-        }
-        let head = receiver.head().await.map_err(aborted)?;
-        Ok(response::Answer { head, receiver })
+    ) -> Result<Opened<GatewayFrame, ResponseHead>, IngressError> {
+        let request = request::outgoing(id, head, route.authority, begun, client)?;
+        self.metrics.received(request.body.len());
+        self.call(&route.session, id, request)
     }
 
     /// Opens the exchange. A session that ends at this very moment is no reason to fail: its heir may be there already.
     fn call(
         &self,
-        session: Arc<Session>,
+        session: &Arc<Session>,
         id: Uuid,
         request: TunnelRequest,
     ) -> Result<Opened<GatewayFrame, ResponseHead>, IngressError> {
-        let not_sent = match session.call(id, request) {
+        let NotSent { error, request } = match session.call(id, request) {
             Ok(opened) => return Ok(opened),
             Err(not_sent) => not_sent,
         };
-        let heir =
-            self.registry.pick(session.agent_id().as_str()).filter(|heir| !Arc::ptr_eq(heir, &session));
-        match (not_sent, heir) {
-            (NotSent { error: OpenError::Closed, request }, Some(heir)) => {
+        match self.registry.pick(session.agent_id().as_str()) {
+            Some(heir) if error == OpenError::Closed => {
                 heir.call(id, *request).map_err(|again| refused(again.error))
             }
-            (NotSent { error, .. }, _) => Err(refused(error)),
+            _ => Err(refused(error)),
         }
     }
 
@@ -120,36 +107,21 @@ impl Ingress {
         Err(IngressError::AgentNotFound)
     }
 
-    fn refuse(
-        &self,
-        id: Uuid,
-        error: &IngressError,
-        asked: &Asked,
-        observation: Observation,
-    ) -> Response<ResponseBody> {
-        let response = error::respond(error, id, &asked.headers());
-        let head_only = asked.method == Method::HEAD;
-        response
-            .map(|body| ResponseBody::own(if head_only { bytes::Bytes::new() } else { body }, observation))
-    }
-}
-
-/// What of a request shapes an answer that the gateway gives by itself.
-struct Asked {
-    method: Method,
-    accept: Option<HeaderValue>,
-    content_type: Option<HeaderValue>,
-}
-
-impl Asked {
-    fn of(request: &Request<Incoming>) -> Self {
-        let given = |name| request.headers().get(name).cloned();
-        Self { method: request.method().clone(), accept: given(ACCEPT), content_type: given(CONTENT_TYPE) }
-    }
-
-    fn headers(&self) -> HeaderMap {
-        let fields = [(ACCEPT, &self.accept), (CONTENT_TYPE, &self.content_type)];
-        fields.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect()
+    /// The answer to a request that no service answers.
+    fn refuse(&self, id: Uuid, error: &IngressError, asked: &Asked, observation: &mut Observation) -> Own {
+        info!(request = %id, method = asked.method(), code = error.code(), %error, "answered by the gateway");
+        observation.ended(Outcome::Error(error.code()));
+        let (parts, body) = error::respond(error, id, &asked.headers()).into_parts();
+        let mut fields = Fields::from(&parts.headers);
+        let has_length = fields.contains("content-length");
+        fields.remove("content-length");
+        let head = AnswerHead {
+            status: parts.status,
+            reason: None,
+            fields,
+            content_length: has_length.then_some(body.len() as u64),
+        };
+        Own { head, body: if asked.is_head() { Bytes::new() } else { body } }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::process::ExitCode;
+use std::{num::NonZeroUsize, process::ExitCode};
 
 use ::cli::{Failure, Shutdown, output};
 use gateway::dev::{Check, Dev, DevOptions};
@@ -12,8 +12,8 @@ fn main() -> ExitCode {
 }
 
 /// Runs the gateway; what keeps it from starting is told in the log's words.
-async fn serve(config: gateway::Config, shutdown: Shutdown) -> Result<(), Failure> {
-    gateway::serve(config, shutdown).await.map_err(Failure::runtime)
+async fn serve(config: gateway::Config, threads: NonZeroUsize, shutdown: Shutdown) -> Result<(), Failure> {
+    gateway::serve(config, threads, shutdown).await.map_err(Failure::runtime)
 }
 
 /// Runs a whole tunnel, or checks it.

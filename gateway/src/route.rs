@@ -2,10 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use http::{HeaderMap, Method, Uri, Version, header::HOST, request::Parts};
-use proto::AgentId;
+use bytes::Bytes;
+use proto::{AgentId, Fields, HttpVersion};
 
-use crate::error::IngressError;
+use crate::{error::IngressError, ingress::head::Head};
 
 /// The domains whose direct children are agents.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub(crate) struct Target {
     /// The agent.
     pub(crate) agent_id: AgentId,
     /// The host and port as the client sent them.
-    pub(crate) authority: String,
+    pub(crate) authority: Bytes,
 }
 
 impl Domains {
@@ -30,16 +30,14 @@ impl Domains {
     /// ever routes.
     ///
     /// # Errors
-    /// [`IngressError::MethodNotAllowed`] for CONNECT, [`IngressError::BadHost`] if there is no single well-formed host
+    /// [`IngressError::BadHost`] if there is no single well-formed host
     /// name, [`IngressError::AgentNotFound`] if it is not that of an agent.
-    pub(crate) fn target(&self, request_head: &Parts) -> Result<Target, IngressError> {
-        if request_head.method == Method::CONNECT {
-            return Err(IngressError::MethodNotAllowed);
-        }
-        let authority = authority(request_head).ok_or(IngressError::BadHost)?;
-        let host = host(authority).ok_or(IngressError::BadHost)?;
+    pub(crate) fn target(&self, head: &Head) -> Result<Target, IngressError> {
+        let authority = authority(head).ok_or(IngressError::BadHost)?;
+        let text = std::str::from_utf8(authority).map_err(|_| IngressError::BadHost)?;
+        let host = host(text).ok_or(IngressError::BadHost)?;
         let agent_id = self.agent_id(host).ok_or(IngressError::AgentNotFound)?;
-        Ok(Target { agent_id, authority: authority.to_owned() })
+        Ok(Target { agent_id, authority: authority.clone() })
     }
 
     fn agent_id(&self, host: &str) -> Option<AgentId> {
@@ -54,35 +52,25 @@ impl Domains {
 
 /// The authority that counts (RFC 9112, section 3.2; RFC 9113, section 8.3.1), or `None` if the request has none or
 /// contradicts itself.
-fn authority(head: &Parts) -> Option<&str> {
-    let in_target = target_authority(&head.uri)?;
-    let in_field = host_field(&head.headers)?;
-    match (in_target, in_field) {
-        (Some(in_target), Some(in_field)) if head.version >= Version::HTTP_2 => {
+fn authority(head: &Head) -> Option<&Bytes> {
+    let in_field = host_field(&head.fields)?;
+    let is_h2 = head.version == HttpVersion::HttpVersion2;
+    match (&head.target.authority, in_field) {
+        (Some(in_target), Some(in_field)) if is_h2 => {
             in_target.eq_ignore_ascii_case(in_field).then_some(in_target)
         }
         // The target wins, but the field must make sense even so.
-        (Some(in_target), Some(in_field)) => host(in_field).map(|_| in_target),
-        (Some(in_target), None) => (head.version >= Version::HTTP_2).then_some(in_target),
+        (Some(in_target), Some(in_field)) => host(std::str::from_utf8(in_field).ok()?).map(|_| in_target),
+        (Some(in_target), None) => is_h2.then_some(in_target),
         (None, in_field) => in_field,
     }
 }
 
-/// `None` for the authority form and foreign schemes, `Some(None)` for a target without authority.
-fn target_authority(uri: &Uri) -> Option<Option<&str>> {
-    let Some(authority) = uri.authority() else { return Some(None) };
-    matches!(uri.scheme_str(), Some("http" | "https")).then_some(Some(authority.as_str()))
-}
-
-/// `None` for two fields or one that is not text, `Some(None)` for no field.
-fn host_field(headers: &HeaderMap) -> Option<Option<&str>> {
-    let mut values = headers.get_all(HOST).into_iter();
-    let Some(value) = values.next() else { return Some(None) };
-    if values.next().is_some() {
-        return None;
-    }
-    // Letters beyond ASCII are text as well: nobody's name, but a name.
-    std::str::from_utf8(value.as_bytes()).ok().map(Some)
+/// `None` for two fields, `Some(None)` for no field.
+fn host_field(fields: &Fields) -> Option<Option<&Bytes>> {
+    let mut values = fields.all("host");
+    let first = values.next();
+    values.next().is_none().then_some(first)
 }
 
 /// The host of `host [":" port]` if both are well-formed (RFC 3986, section 3.2, without user information).

@@ -1,4 +1,4 @@
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use cli::Shutdown;
 use http::Request;
@@ -20,16 +20,17 @@ use tracing::{info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
-    Config, TokenFileError, UrlTemplate,
+    Config, Limits, Reactors, TokenFileError, UrlTemplate,
     admin::Admin,
     client::Client,
-    connections::{Connection, Connections},
+    connections::{Connection, Connections, run},
     grpc::GrpcService,
-    ingress::Ingress,
+    ingress::{Ingress, h1::Patience, public},
     listener::Listener,
     metrics::Metrics,
     reload::{self, Followed},
     route::Domains,
+    socket::Socket,
 };
 
 /// Room for the largest head that is taken, and the buffer that bodies are read with.
@@ -54,6 +55,9 @@ pub enum ServeError {
     /// The token file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// The system gives no more threads.
+    #[error("cannot start threads: is --threads too large?")]
+    Threads(#[source] io::Error),
     /// The descriptors inside this program are broken.
     #[error("gRPC reflection cannot be set up")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -86,12 +90,14 @@ pub struct Gateway {
     tokens: Option<Followed>,
 }
 
-/// Runs a gateway until `shutdown`.
+/// Runs a gateway on `threads` threads, one of which is the caller's, until `shutdown`.
 ///
 /// # Errors
 /// [`ServeError`] if it cannot start.
-pub async fn serve(config: Config, shutdown: Shutdown) -> Result<(), ServeError> {
-    Gateway::bind(config)?.run(shutdown).await
+pub async fn serve(config: Config, threads: NonZeroUsize, shutdown: Shutdown) -> Result<(), ServeError> {
+    let gateway = Gateway::bind(config)?;
+    let reactors = Reactors::start(threads).map_err(ServeError::Threads)?;
+    gateway.run(reactors, shutdown).await
 }
 
 impl Gateway {
@@ -140,12 +146,12 @@ impl Gateway {
         public_urls(public_url.as_ref(), domains, self.addresses.http.port(), agent_id)
     }
 
-    /// Answers until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
+    /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
     /// long as the grace period lasts; its second ends everything at once.
     ///
     /// # Errors
     /// [`ServeError::Reflection`].
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), ServeError> {
+    pub async fn run(self, reactors: Reactors, shutdown: Shutdown) -> Result<(), ServeError> {
         let Self { config, authenticator, http, grpc, ws, admin, addresses, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
         let metrics = Arc::new(Metrics::new());
@@ -171,20 +177,28 @@ impl Gateway {
         // Whatever is left when this function returns ends with it.
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
-        let [clients, agents, operators] = [&ended; 3].map(Connections::new);
+        let [clients, agents] = [&ended; 2].map(|ended| Connections::new(reactors.clone(), ended));
+        let operators = Connections::new(Reactors::current(), &ended);
         let bridge = Arc::new(Bridge::new(acceptor.clone(), config.ws_origins.clone(), ended.clone()));
         let header_timeout = config.limits.header_timeout;
+        let patience = patience(&config.limits);
         let accepting = [
-            clients
-                .accept(http, move |stream, peer| http1(stream, header_timeout, Arc::clone(&ingress), peer)),
-            agents.accept(grpc, move |stream, peer| http2(stream, &tunnel, peer)),
+            clients.accept(http, move |stream, peer, pause| {
+                let client = Client { addr: peer, scheme: "http" };
+                public::serve(Socket::new(stream), client, Arc::clone(&ingress), patience, pause)
+            }),
+            agents.accept(grpc, move |stream, peer, pause| run(http2(stream, &tunnel, peer), peer, pause)),
             agents.accept(ws, {
                 let bridge = Arc::clone(&bridge);
-                move |stream, peer| ws_http1(stream, header_timeout, Arc::clone(&bridge), peer)
+                move |stream, peer, pause| {
+                    run(ws_http1(stream, header_timeout, Arc::clone(&bridge), peer), peer, pause)
+                }
             }),
         ];
         let _operating = operators
-            .accept(admin, move |stream, _peer| admin_http1(stream, header_timeout, Arc::clone(&operator)));
+            .accept(admin, move |stream, peer, pause| {
+                run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause)
+            });
         let _reload = tokens.map(|file| {
             let follow = reload::follow(file, Arc::clone(&authenticator), acceptor.clone());
             AbortOnDropHandle::new(tokio::spawn(follow))
@@ -251,18 +265,12 @@ fn public_urls(
     domains.iter().map(|domain| format!("http://{agent_id}.{domain}{port}")).collect()
 }
 
-fn http1(
-    stream: TcpStream,
-    header_timeout: Duration,
-    ingress: Arc<Ingress>,
-    peer: SocketAddr,
-) -> impl Connection + Send {
-    let (client, socket) = Client::new(stream, peer);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (ingress, client) = (Arc::clone(&ingress), client.clone());
-        async move { ingress.handle(request, &client).await }
-    });
-    http1_builder(header_timeout).serve_connection(TokioIo::new(socket), service).with_upgrades()
+fn patience(limits: &Limits) -> Patience {
+    Patience {
+        head: limits.header_timeout,
+        keep_alive: limits.keep_alive_timeout,
+        write: Some(limits.idle_timeout).filter(|limit| !limit.is_zero()),
+    }
 }
 
 fn ws_http1(

@@ -1,8 +1,8 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::HeaderMap;
 use http_body::Body;
 use http_body_util::BodyExt as _;
+use proto::Fields;
 
 /// What of a body is there without waiting. A small response is one frame that way, and no head ever waits for a body.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub enum Ending<E> {
     /// Everything was there.
     Clean,
     /// Everything was there, and these fields behind it.
-    Trailers(HeaderMap),
+    Trailers(Fields),
     /// Its source failed.
     Broken(E),
 }
@@ -52,7 +52,7 @@ impl<E> Beginning<E> {
                         break None;
                     }
                 }
-                Err(other) => break other.into_trailers().ok().map(Ending::Trailers),
+                Err(other) => break other.into_trailers().ok().map(|map| Ending::Trailers(Fields::from(&map))),
             }
         };
         Self { inline: taken.freeze(), rest, ending }
@@ -141,10 +141,10 @@ mod tests {
 
     #[test]
     fn trailers_are_not_lost() {
-        let trailers: HeaderMap =
+        let trailers: http::HeaderMap =
             [(http::header::ETAG, http::HeaderValue::from_static("x"))].into_iter().collect();
         let frames = vec![Frame::data(Bytes::from_static(b"abc")), Frame::trailers(trailers.clone())];
         let beginning = Beginning::of(&mut Scripted { frames, ends: true }, 9);
-        assert!(matches!(beginning.ending, Some(Ending::Trailers(found)) if found == trailers));
+        assert!(matches!(beginning.ending, Some(Ending::Trailers(found)) if found == Fields::from(&trailers)));
     }
 }

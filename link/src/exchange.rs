@@ -5,9 +5,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use proto::{
-    Header, limits,
+    Fields, Header, limits,
     window::{RecvWindow, SendCredit},
 };
 
@@ -34,13 +33,18 @@ pub(crate) struct Exchange<F, H> {
     /// Whether this exchange still counts as in progress.
     pub(crate) active: bool,
 
-    pub(crate) head_in: Option<H>,
+    /// Interim responses, then the final head.
+    pub(crate) heads_in: VecDeque<H>,
+    /// How many interim responses came.
+    pub(crate) interims: u8,
     pub(crate) chunks: ChunkQueue,
-    pub(crate) trailers_in: Option<HeaderMap>,
+    pub(crate) trailers_in: Option<Fields>,
     pub(crate) window: RecvWindow,
     /// Credit reserved from the budget, in bytes.
     pub(crate) extra: u32,
 
+    /// Interim responses that go before the head.
+    pub(crate) interim_out: VecDeque<F>,
     pub(crate) head_out: Option<F>,
     pub(crate) body_out: VecDeque<Bytes>,
     pub(crate) queued: usize,
@@ -95,11 +99,13 @@ impl<F, H> Exchange<F, H> {
             theirs,
             aborted: None,
             active: true,
-            head_in: None,
+            heads_in: VecDeque::new(),
+            interims: 0,
             chunks: ChunkQueue::default(),
             trailers_in: None,
             window,
             extra: 0,
+            interim_out: VecDeque::new(),
             head_out: None,
             body_out: VecDeque::new(),
             queued: 0,
@@ -127,7 +133,7 @@ impl<F, H> Exchange<F, H> {
 
     /// Whether frames of this exchange wait for the link.
     pub(crate) fn has_frames(&self) -> bool {
-        self.head_out.is_some() || !self.body_out.is_empty() || self.end_out.is_some()
+        !self.interim_out.is_empty() || self.head_out.is_some() || !self.body_out.is_empty() || self.end_out.is_some()
     }
 
     /// Bytes that our half may queue now: what credit and the queue's bound allow.
@@ -138,7 +144,7 @@ impl<F, H> Exchange<F, H> {
     /// Ends both halves at once and drops what was queued in either direction.
     pub(crate) fn abort(&mut self, abort: Abort) {
         self.chunks.clear();
-        self.head_in = None;
+        self.heads_in = VecDeque::new();
         self.drop_outgoing();
         self.aborted = Some(abort);
         self.wake_both();
@@ -146,6 +152,7 @@ impl<F, H> Exchange<F, H> {
 
     /// Forgets what was queued for the wire.
     pub(crate) fn drop_outgoing(&mut self) {
+        self.interim_out = VecDeque::new();
         self.head_out = None;
         self.body_out = VecDeque::new();
         self.end_out = None;

@@ -1,18 +1,23 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
     task::{Context, Poll},
     time::Instant,
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
-use proto::{Frame, Header, tunnel_close::Reason};
+use proto::{Fields, Frame, Header, tunnel_close::Reason};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use uuid::Uuid;
 
-use crate::{Abort, CloseReason, InFlight, OpenError, Outbound, Settings};
+use crate::{Abort, CloseReason, InFlight, OpenError, Opening, Outbound, Settings};
 
 /// One link: its table of exchanges behind one lock, held for a few lines and never across an await. Cheap to clone.
 pub struct Link<F: Frame, H> {
@@ -22,6 +27,8 @@ pub struct Link<F: Frame, H> {
 pub(crate) struct Shared<F, H> {
     table: Mutex<InFlight<F, H>>,
     closed: CancellationToken,
+    /// The same as `closed`, for those who ask for every request: the token takes a lock.
+    is_closed: AtomicBool,
 }
 
 impl<F: Frame, H> Shared<F, H> {
@@ -32,6 +39,7 @@ impl<F: Frame, H> Shared<F, H> {
 
     pub(crate) fn close(&self, reason: CloseReason) {
         self.table().close(reason);
+        self.is_closed.store(true, Release);
         self.closed.cancel();
     }
 }
@@ -40,7 +48,7 @@ impl<F: Frame, H> Link<F, H> {
     /// A link and the stream of frames that its transport shall carry away.
     pub fn new(settings: Settings) -> (Self, Outbound<F, H>) {
         let table = Mutex::new(InFlight::new(settings, Instant::now()));
-        let shared = Arc::new(Shared { table, closed: CancellationToken::new() });
+        let shared = Arc::new(Shared { table, closed: CancellationToken::new(), is_closed: AtomicBool::new(false) });
         (Self { shared: Arc::clone(&shared) }, Outbound::new(shared))
     }
 
@@ -64,7 +72,7 @@ impl<F: Frame, H> Link<F, H> {
 
     /// Whether the link is closed.
     pub fn is_closed(&self) -> bool {
-        self.shared.closed.is_cancelled()
+        self.shared.is_closed.load(Acquire)
     }
 
     /// Completes once no exchange is in progress.
@@ -82,12 +90,11 @@ impl<F: Frame, H> Link<F, H> {
     pub fn open(
         &self,
         id: Uuid,
-        inline: usize,
-        end: bool,
+        opening: Opening,
         head: impl FnOnce(u32) -> F,
     ) -> Result<Opened<F, H>, OpenError> {
-        self.table().open(id, inline, end, Instant::now(), head)?;
-        let sender = (!end).then(|| Sender { half: self.half(id) });
+        self.table().open(id, opening, Instant::now(), head)?;
+        let sender = (!opening.end).then(|| Sender { half: self.half(id) });
         Ok(Opened { sender, receiver: Receiver { half: self.half(id) } })
     }
 
@@ -152,6 +159,11 @@ impl<F: Frame, H> Sender<F, H> {
         self.half.shared.table().send_head(self.half.id, head, inline, end, Instant::now());
     }
 
+    /// Sends an interim response before our head, see [`InFlight::send_interim`].
+    pub fn send_interim(&mut self, head: F) {
+        self.half.shared.table().send_interim(self.half.id, head, Instant::now());
+    }
+
     /// Queues a chunk, as fast as the peer's credit and the link allow.
     ///
     /// # Errors
@@ -160,7 +172,15 @@ impl<F: Frame, H> Sender<F, H> {
     /// # Cancel safety
     /// Not safe: a part of the chunk may have been queued. Drop the sender as well.
     pub async fn send(&mut self, mut chunk: Bytes) -> Result<(), Abort> {
-        poll_fn(|cx| self.half.shared.table().poll_send(self.half.id, &mut chunk, cx)).await
+        poll_fn(|cx| self.poll_send(&mut chunk, cx)).await
+    }
+
+    /// Queues what of a chunk there is room for and takes it off its front; ready once it is empty.
+    ///
+    /// # Errors
+    /// See [`Sender::send`].
+    pub fn poll_send(&mut self, chunk: &mut Bytes, cx: &mut Context<'_>) -> Poll<Result<(), Abort>> {
+        self.half.shared.table().poll_send(self.half.id, chunk, cx)
     }
 
     /// Completes once there is no use in sending more.
@@ -168,7 +188,12 @@ impl<F: Frame, H> Sender<F, H> {
     /// # Cancel safety
     /// Safe.
     pub async fn stopped(&mut self) -> Abort {
-        poll_fn(|cx| self.half.shared.table().poll_stopped(self.half.id, cx)).await
+        poll_fn(|cx| self.poll_stopped(cx)).await
+    }
+
+    /// Ready once there is no use in sending more, with the reason.
+    pub fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<Abort> {
+        self.half.shared.table().poll_stopped(self.half.id, cx)
     }
 
     /// Ends our half cleanly, behind what is queued.
@@ -206,7 +231,7 @@ impl<F: Frame, H> Receiver<F, H> {
         self.half.id
     }
 
-    /// Waits for the peer's head.
+    /// Waits for the peer's next head: any number of interim ones, then the final one.
     ///
     /// # Errors
     /// The [`Abort`] that ended the exchange.
@@ -214,7 +239,15 @@ impl<F: Frame, H> Receiver<F, H> {
     /// # Cancel safety
     /// Safe.
     pub async fn head(&mut self) -> Result<H, Abort> {
-        poll_fn(|cx| self.half.shared.table().poll_head(self.half.id, cx)).await
+        poll_fn(|cx| self.poll_head(cx)).await
+    }
+
+    /// Takes the peer's next head, see [`Receiver::head`].
+    ///
+    /// # Errors
+    /// The [`Abort`] that ended the exchange.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<H, Abort>> {
+        self.half.shared.table().poll_head(self.half.id, cx)
     }
 
     /// Takes the next chunk; `None` at the clean end.
@@ -231,7 +264,7 @@ impl<F: Frame, H> Receiver<F, H> {
     }
 
     /// The trailers that ended the peer's half, once.
-    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+    pub fn take_trailers(&mut self) -> Option<Fields> {
         self.half.shared.table().take_trailers(self.half.id)
     }
 

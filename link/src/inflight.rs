@@ -1,13 +1,14 @@
 use std::{
     collections::HashMap,
     fmt,
+    hash::BuildHasherDefault,
     task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use proto::{
-    Frame, TunnelClose, TunnelWindow, limits,
+    Frame, TunnelClose, TunnelWindow, id_text, limits,
     tunnel_close::Reason,
     window::{RecvWindow, SendCredit},
 };
@@ -17,6 +18,7 @@ use crate::{
     Abort, Budget, CloseReason, TooManyViolations,
     budget::LinkBudget,
     exchange::{Exchange, Ours, Theirs, register, wake},
+    id_hasher::IdHasher,
     lanes::Lanes,
     rtt::RoundTrip,
     strikes::Strikes,
@@ -56,6 +58,18 @@ pub enum ReaderGone {
     StopSending,
 }
 
+/// What of a request its opening frame says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Opening {
+    /// Length of the body inside the frame.
+    pub inline: usize,
+    /// Whether nothing follows.
+    pub end: bool,
+    /// Whether the peer must answer before more follows, as for `100-continue` and upgrades: then its time runs from
+    /// this frame on and not from the last one.
+    pub waits: bool,
+}
+
 /// Why an exchange could not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -77,7 +91,7 @@ pub enum OpenError {
 /// clock or does I/O. A waker is the only thing that leaves besides frames.
 pub struct InFlight<F, H> {
     settings: Settings,
-    exchanges: HashMap<Uuid, Box<Exchange<F, H>>>,
+    exchanges: HashMap<Uuid, Box<Exchange<F, H>>, BuildHasherDefault<IdHasher>>,
     active: usize,
     lanes: Lanes<F>,
     budget: LinkBudget,
@@ -94,7 +108,7 @@ impl<F: Frame, H> InFlight<F, H> {
     /// An empty table. `now` becomes the origin of the clock that PINGs carry.
     pub fn new(settings: Settings, now: Instant) -> Self {
         Self {
-            exchanges: HashMap::new(),
+            exchanges: HashMap::default(),
             active: 0,
             lanes: Lanes::new(),
             budget: LinkBudget::new(settings.budget.clone(), limits::SESSION_BUDGET),
@@ -266,7 +280,7 @@ impl<F: Frame, H> InFlight<F, H> {
     }
 
     fn push_window(&mut self, id: Uuid, credit: u32) {
-        self.push_control(TunnelWindow { id: id.to_string(), credit });
+        self.push_control(TunnelWindow { id: id_text(id), credit });
     }
 
     /// Takes stock after an event: an exchange that is over leaves the count, and the table once nobody holds it.

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::wire::{
@@ -54,7 +55,7 @@ impl TunnelClose {
     /// A close without trailers. `message` is for logs and is cut to [`crate::limits::MAX_CLOSE_MESSAGE`] bytes.
     pub fn because(id: Uuid, reason: tunnel_close::Reason, message: &str) -> Self {
         Self {
-            id: id.to_string(),
+            id: id_text(id),
             reason: reason.into(),
             message: cut(message).to_owned(),
             trailers: Vec::new(),
@@ -98,11 +99,18 @@ pub struct InvalidId;
 ///
 /// # Errors
 /// [`InvalidId`] for any other text.
-pub fn parse_id(text: &str) -> Result<Uuid, InvalidId> {
+pub fn parse_id(text: &[u8]) -> Result<Uuid, InvalidId> {
     if text.len() != uuid::fmt::Hyphenated::LENGTH {
         return Err(InvalidId);
     }
-    Uuid::try_parse(text).map_err(|_| InvalidId)
+    Uuid::try_parse_ascii(text).map_err(|_| InvalidId)
+}
+
+/// What [`parse_id`] reads.
+pub fn id_text(id: Uuid) -> Bytes {
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    id.hyphenated().encode_lower(&mut text);
+    Bytes::copy_from_slice(&text)
 }
 
 #[cfg(test)]
@@ -121,9 +129,10 @@ mod tests {
     #[test]
     fn only_hyphenated_uuids_are_ids() {
         let id = Uuid::from_u128(0x7c9e_6679_7425_40de_944b_e07f_c1f9_0ae7);
-        assert_eq!(parse_id("7c9e6679-7425-40de-944b-e07fc1f90ae7"), Ok(id));
+        assert_eq!(parse_id(b"7c9e6679-7425-40de-944b-e07fc1f90ae7"), Ok(id));
+        assert_eq!(parse_id(&id_text(id)), Ok(id));
         for text in ["", "7c9e6679742540de944be07fc1f90ae7", "{7c9e6679-7425-40de-944b-e07fc1f90ae7}", "x"] {
-            assert_eq!(parse_id(text), Err(InvalidId), "{text}");
+            assert_eq!(parse_id(text.as_bytes()), Err(InvalidId), "{text}");
         }
     }
 }

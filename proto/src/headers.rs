@@ -1,22 +1,15 @@
-//! HTTP fields to and from the wire: order, repetition and raw octets are kept, hop-by-hop fields are not carried
-//! (RFC 9110, section 7.6.1), and `content-length` travels as a number beside the fields.
+//! Which fields of a message travel on a link: end-to-end ones, in order, repeated and raw as they came. Hop-by-hop fields
+//! stay behind (RFC 9110, section 7.6.1), and `content-length` travels as a number beside the fields.
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE},
-};
 
-use crate::{Header, limits};
+use crate::{Header, fields::Fields, fields::is_field_value, fields::is_token, limits};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// The fields of a head and the body length that they declare.
+/// The end-to-end fields of a head and the body length that they declare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields {
+pub struct EndToEnd {
     /// All end-to-end fields but `content-length`.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     /// The declared length of the body in bytes.
     pub content_length: Option<u64>,
 }
@@ -35,7 +28,7 @@ pub enum InvalidHeaders {
     #[error("the value of header `{name}` holds a character that HTTP forbids")]
     Value {
         /// Name of the field.
-        name: HeaderName,
+        name: String,
     },
     /// More than [`limits::MAX_HEADERS`] fields, or more than [`limits::MAX_HEAD_BYTES`] bytes of them.
     #[error("the head is larger than {} fields or {} bytes", limits::MAX_HEADERS, limits::MAX_HEAD_BYTES)]
@@ -45,26 +38,36 @@ pub enum InvalidHeaders {
     ContentLength,
 }
 
-/// Prepares the end-to-end fields of a head for the wire, and reads the declared length.
-///
-/// # Errors
-/// [`InvalidHeaders::ContentLength`] or [`InvalidHeaders::TooLarge`].
-pub fn to_wire(headers: &HeaderMap) -> Result<(Vec<Header>, Option<u64>), InvalidHeaders> {
-    let mut size = Size::default();
-    let mut content_length = None;
-    let mut fields = Vec::with_capacity(headers.len());
-    for (name, value) in headers {
-        size.add(name.as_str().len() + value.len())?;
-        if name == CONTENT_LENGTH {
-            content_length = Some(agreed_length(content_length, value.as_bytes())?);
-        } else if travels(name, value, headers) {
-            fields.push(Header {
-                name: name.as_str().to_owned(),
-                value: Bytes::copy_from_slice(value.as_bytes()),
-            });
-        }
+impl EndToEnd {
+    /// Takes what travels from the fields of a head, as they were received.
+    ///
+    /// # Errors
+    /// [`InvalidHeaders::ContentLength`] or [`InvalidHeaders::TooLarge`].
+    pub fn of(fields: Fields) -> Result<Self, InvalidHeaders> {
+        bounded(&fields)?;
+        Self::split(fields, None)
     }
-    Ok((fields, content_length))
+
+    /// Reads the fields of a head off the wire, believing nothing: names and values are checked, hop-by-hop fields
+    /// dropped. `declared` is the message's own `content_length`; a field of that name must agree with it.
+    ///
+    /// # Errors
+    /// [`InvalidHeaders`] for the first rule that is broken.
+    pub fn from_wire(fields: Vec<Header>, declared: Option<u64>) -> Result<Self, InvalidHeaders> {
+        Self::split(checked(fields)?, declared)
+    }
+
+    fn split(mut fields: Fields, declared: Option<u64>) -> Result<Self, InvalidHeaders> {
+        let mut content_length = declared;
+        for value in fields.all("content-length") {
+            content_length = Some(agreed_length(content_length, value)?);
+        }
+        if content_length.is_some() {
+            fields.remove("content-length");
+        }
+        strip_hop_by_hop(&mut fields);
+        Ok(Self { fields, content_length })
+    }
 }
 
 /// Prepares trailer fields for the wire. Framing and routing fields, which a trailer must not carry (RFC 9110,
@@ -72,82 +75,44 @@ pub fn to_wire(headers: &HeaderMap) -> Result<(Vec<Header>, Option<u64>), Invali
 ///
 /// # Errors
 /// [`InvalidHeaders::TooLarge`].
-pub fn trailers_to_wire(trailers: &HeaderMap) -> Result<Vec<Header>, InvalidHeaders> {
-    let mut size = Size::default();
-    let mut fields = Vec::with_capacity(trailers.len());
-    for (name, value) in trailers {
-        size.add(name.as_str().len() + value.len())?;
-        if allowed_in_trailers(name) && travels(name, value, trailers) {
-            fields.push(Header {
-                name: name.as_str().to_owned(),
-                value: Bytes::copy_from_slice(value.as_bytes()),
-            });
-        }
-    }
-    Ok(fields)
-}
-
-/// Reads the fields of a head off the wire, believing nothing: names and values are checked, hop-by-hop fields dropped.
-/// `declared` is the message's own `content_length`; a field of that name must agree with it.
-///
-/// # Errors
-/// [`InvalidHeaders`] for the first rule that is broken.
-pub fn from_wire(fields: Vec<Header>, declared: Option<u64>) -> Result<Fields, InvalidHeaders> {
-    let mut content_length = declared;
-    let mut headers = parse(fields)?;
-    if let Some(values) = take_all(&mut headers, &CONTENT_LENGTH) {
-        for value in values {
-            content_length = Some(agreed_length(content_length, value.as_bytes())?);
-        }
-    }
-    strip_hop_by_hop(&mut headers);
-    Ok(Fields { headers, content_length })
+pub fn trailers_to_wire(mut trailers: Fields) -> Result<Vec<Header>, InvalidHeaders> {
+    bounded(&trailers)?;
+    strip_from_trailers(&mut trailers);
+    Ok(trailers.into_wire())
 }
 
 /// Reads trailer fields off the wire; what a trailer must not carry is dropped.
 ///
 /// # Errors
 /// [`InvalidHeaders`] for the first rule that is broken.
-pub fn trailers_from_wire(fields: Vec<Header>) -> Result<HeaderMap, InvalidHeaders> {
-    let mut headers = parse(fields)?;
-    strip_hop_by_hop(&mut headers);
-    let forbidden: Vec<HeaderName> =
-        headers.keys().filter(|name| !allowed_in_trailers(name)).cloned().collect();
-    for name in forbidden {
-        headers.remove(name);
-    }
-    Ok(headers)
+pub fn trailers_from_wire(fields: Vec<Header>) -> Result<Fields, InvalidHeaders> {
+    let mut trailers = checked(fields)?;
+    strip_from_trailers(&mut trailers);
+    Ok(trailers)
 }
 
-fn parse(fields: Vec<Header>) -> Result<HeaderMap, InvalidHeaders> {
-    let mut size = Size::default();
-    let mut headers = HeaderMap::with_capacity(fields.len().min(limits::MAX_HEADERS));
-    for (index, field) in fields.into_iter().enumerate() {
-        size.add(field.name.len() + field.value.len())?;
-        let name =
-            HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| InvalidHeaders::Name { index })?;
-        // Keeps the frame's memory instead of copying the value.
-        match HeaderValue::from_maybe_shared(field.value) {
-            Ok(value) => headers.append(name, value),
-            Err(_) => return Err(InvalidHeaders::Value { name }),
-        };
+/// Believes a name or a value only once it was looked at. A name in upper case is put into lower case.
+fn checked(mut fields: Vec<Header>) -> Result<Fields, InvalidHeaders> {
+    for (index, field) in fields.iter_mut().enumerate() {
+        if !is_token(&field.name) {
+            return Err(InvalidHeaders::Name { index });
+        }
+        if field.name.iter().any(u8::is_ascii_uppercase) {
+            field.name = Bytes::from(field.name.to_ascii_lowercase());
+        }
+        if !is_field_value(&field.value) {
+            return Err(InvalidHeaders::Value { name: String::from_utf8_lossy(&field.name).into_owned() });
+        }
     }
-    Ok(headers)
+    let fields: Fields = fields.into_iter().collect();
+    bounded(&fields)?;
+    Ok(fields)
 }
 
-#[derive(Default)]
-struct Size {
-    fields: usize,
-    bytes: usize,
-}
-
-impl Size {
-    fn add(&mut self, bytes: usize) -> Result<(), InvalidHeaders> {
-        self.fields += 1;
-        self.bytes += bytes;
-        let within = self.fields <= limits::MAX_HEADERS && self.bytes <= limits::MAX_HEAD_BYTES;
-        within.then_some(()).ok_or(InvalidHeaders::TooLarge)
-    }
+fn bounded(fields: &Fields) -> Result<(), InvalidHeaders> {
+    let bytes: usize = fields.iter().map(|field| field.name.len() + field.value.len()).sum();
+    let within = fields.len() <= limits::MAX_HEADERS && bytes <= limits::MAX_HEAD_BYTES;
+    within.then_some(()).ok_or(InvalidHeaders::TooLarge)
 }
 
 fn agreed_length(known: Option<u64>, value: &[u8]) -> Result<u64, InvalidHeaders> {
@@ -160,71 +125,46 @@ fn agreed_length(known: Option<u64>, value: &[u8]) -> Result<u64, InvalidHeaders
     }
 }
 
-/// Whether a field may leave this hop.
-fn travels(name: &HeaderName, value: &HeaderValue, headers: &HeaderMap) -> bool {
-    if *name == TE {
-        return is_te_trailers(value);
-    }
-    !is_hop_by_hop(name) && !named_by_connection(name, headers)
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    // Most names end here after one comparison of lengths and one of ids.
-    *name == CONNECTION
-        || *name == TRANSFER_ENCODING
-        || *name == UPGRADE
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
-}
-
-fn is_te_trailers(value: &HeaderValue) -> bool {
-    value.as_bytes().eq_ignore_ascii_case(b"trailers")
-}
-
-fn named_by_connection(name: &HeaderName, headers: &HeaderMap) -> bool {
-    if !headers.contains_key(CONNECTION) {
-        return false;
-    }
-    let options =
-        headers.get_all(CONNECTION).into_iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
-    options.map(<[u8]>::trim_ascii).any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
-}
-
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let leaving: Vec<HeaderName> = headers
-        .iter()
-        .filter(|(name, value)| !travels(name, value, headers))
-        .map(|(name, _)| name.clone())
-        .collect();
-    for name in leaving {
-        headers.remove(name);
+fn strip_hop_by_hop(fields: &mut Fields) {
+    let named: Vec<Bytes> = fields.list("connection").map(|option| option.to_ascii_lowercase().into()).collect();
+    let trailers = fields.list("te").any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    fields.retain(|field| {
+        !is_hop_by_hop(&field.name) && !named.contains(&field.name) || is_te_trailers(field)
+    });
+    if trailers && !fields.contains("te") {
+        fields.push("te", "trailers"); // the other codings of the list are this hop's business
     }
 }
 
-fn take_all(headers: &mut HeaderMap, name: &HeaderName) -> Option<Vec<HeaderValue>> {
-    let values: Vec<HeaderValue> = headers.get_all(name).into_iter().cloned().collect();
-    headers.remove(name).map(|_| values)
+fn is_te_trailers(field: &Header) -> bool {
+    field.name == "te" && field.value.eq_ignore_ascii_case(b"trailers")
 }
 
-fn allowed_in_trailers(name: &HeaderName) -> bool {
-    use http::header::{
-        AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, HOST, MAX_FORWARDS, SET_COOKIE,
-        TRAILER,
-    };
-    let forbidden = [
-        CONTENT_LENGTH,
-        HOST,
-        TRAILER,
-        AUTHORIZATION,
-        COOKIE,
-        SET_COOKIE,
-        CONTENT_ENCODING,
-        CONTENT_RANGE,
-        CONTENT_TYPE,
-        MAX_FORWARDS,
-    ];
-    !forbidden.contains(name)
+/// Every `te` is, but for the one of [`strip_hop_by_hop`].
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"te" | b"upgrade" | b"connection" | b"keep-alive" | b"proxy-connection" | b"transfer-encoding"
+    )
 }
+
+fn strip_from_trailers(trailers: &mut Fields) {
+    trailers.retain(|field| !is_hop_by_hop(&field.name) && !FORBIDDEN_IN_TRAILERS.contains(&&*field.name));
+}
+
+const FORBIDDEN_IN_TRAILERS: [&[u8]; 11] = [
+    b"content-length",
+    b"host",
+    b"trailer",
+    b"authorization",
+    b"cookie",
+    b"set-cookie",
+    b"content-encoding",
+    b"content-range",
+    b"content-type",
+    b"max-forwards",
+    b"indranet-error",
+];
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 //! - [`AgentFrame`] and [`GatewayFrame`]: everything that travels on a link, generated from
 //!   `indranet/tunnel/v1/tunnel.proto`.
 //! - [`AgentId`], [`Credential`] and [`auth`]: who an agent is and how it proves it.
-//! - [`headers`]: HTTP fields to and from the wire without loss.
+//! - [`Fields`] and [`headers`]: HTTP fields in order, and which of them travel.
 //! - [`window`]: the arithmetic of credit.
 //! - [`codec`]: many frames in one WebSocket message.
 //! - [`limits`]: every bound that both ends and every transport share.
@@ -15,6 +15,7 @@ mod agent_id;
 pub mod auth;
 pub mod codec;
 mod credential;
+pub mod fields;
 mod frame;
 pub mod headers;
 pub mod limits;
@@ -24,5 +25,6 @@ mod wire;
 
 pub use agent_id::{AgentId, InvalidAgentId};
 pub use credential::{Credential, InvalidCredential, Secret, TokenId};
-pub use frame::{Frame, InvalidId, parse_id};
+pub use fields::Fields;
+pub use frame::{Frame, InvalidId, id_text, parse_id};
 pub use wire::*;

@@ -231,14 +231,15 @@ impl Inner {
 
         let accepted = self.accepted(id, &authenticated);
         let Authenticated { agent_id, token, request, secret } = authenticated;
-        {
+        let inline_limit = {
             let mut table = link.table();
             table.agree(accepted.max_concurrent as usize, request.initial_window);
             // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
             table.cork();
             table.push_control(accepted);
             table.ping(Instant::now());
-        }
+            table.inline_limit()
+        };
         let session = Arc::new(Session {
             id,
             agent_id,
@@ -247,6 +248,7 @@ impl Inner {
             transport: info.transport,
             peer: info.peer,
             link,
+            inline_limit,
             timeout_ms: millis(self.terms.response_timeout),
             retirement: Retirement::default(),
             watched: AtomicBool::new(false),

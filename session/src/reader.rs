@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt as _};
+use http::StatusCode;
 use link::{CloseReason, LinkError, Silence, TooManyViolations};
 use proto::{AgentFrame, Drain, TunnelResponse, agent_frame, drain, parse_id};
 use tracing::{debug, info};
@@ -112,11 +113,11 @@ fn on_response(
 ) -> Result<(), TooManyViolations> {
     let link = &session.link;
     let Ok(id) = parse_id(&response.id) else { return link.table().strike("an id that is not a UUID", now) };
-    if response.informational {
-        // hyper's server cannot send an interim response other than its own 100.
-        return Ok(());
-    }
     match ResponseHead::from_wire(&mut response) {
+        Ok(head) if head.interim => {
+            let proceed = head.status == StatusCode::CONTINUE;
+            link.table().on_interim(id, head, proceed, now)
+        }
         Ok(head) => link.table().on_head(id, head, response.body, response.end_stream, response.window, now),
         Err(what) => {
             info!(request = %id, what, "agent sent an unusable response head");

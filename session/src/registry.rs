@@ -44,8 +44,11 @@ impl Registry {
     /// The session with the least in progress among those of `agent_id` that take requests.
     pub fn pick(&self, agent_id: &str) -> Option<Arc<Session>> {
         let agents = self.read();
-        let sessions = agents.get(agent_id)?.iter().filter(|session| session.takes_requests());
-        sessions.min_by_key(|session| session.in_flight()).cloned()
+        let mut sessions = agents.get(agent_id)?.iter().filter(|session| session.takes_requests());
+        let first = sessions.next()?;
+        // Most agents have one session, and counting takes its lock.
+        let Some(second) = sessions.next() else { return Some(Arc::clone(first)) };
+        [first, second].into_iter().chain(sessions).min_by_key(|session| session.in_flight()).cloned()
     }
 
     /// All sessions of this moment, also those that take no more requests.

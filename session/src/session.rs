@@ -4,7 +4,7 @@ use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
-use link::{CloseReason, Link, OpenError, Opened};
+use link::{CloseReason, Link, OpenError, Opened, Opening};
 use proto::{AgentId, GatewayFrame, TokenId, TunnelRequest, drain};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -29,6 +29,7 @@ pub struct Session {
     pub(crate) transport: &'static str,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) link: GatewayLink,
+    pub(crate) inline_limit: usize,
     /// What every request is told of the response limit, in milliseconds.
     pub(crate) timeout_ms: u32,
     pub(crate) retirement: Retirement,
@@ -92,7 +93,7 @@ impl Session {
 
     /// Longest body that [`Session::call`] may take inside the request.
     pub fn inline_limit(&self) -> usize {
-        self.link.table().inline_limit()
+        self.inline_limit
     }
 
     /// Opens an exchange with `request`, whose `id` is `id` as text. There is an [`Upload`] unless the request says
@@ -105,9 +106,13 @@ impl Session {
         id: Uuid,
         request: TunnelRequest,
     ) -> Result<Opened<GatewayFrame, ResponseHead>, NotSent> {
-        let (inline, end) = (request.body.len(), request.end_stream);
+        let opening = Opening {
+            inline: request.body.len(),
+            end: request.end_stream,
+            waits: request.expect_continue || !request.upgrade.is_empty(),
+        };
         let mut request = Some(request);
-        let opened = self.link.open(id, inline, end, |window| {
+        let opened = self.link.open(id, opening, |window| {
             let request = request.take().expect("a head is made once");
             TunnelRequest { window, timeout_ms: self.timeout_ms, ..request }.into()
         });
@@ -160,6 +165,7 @@ impl Session {
             transport: "test",
             peer: None,
             link,
+            inline_limit: 0,
             timeout_ms: 0,
             retirement: Retirement::default(),
             watched: AtomicBool::new(false),

@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use ::agent::Transport;
-use ::gateway::{Addresses, Config, Gateway as Bound, Limits, ServeError, Shutdown};
+use ::gateway::{Addresses, Config, Gateway as Bound, Limits, Reactors, ServeError, Shutdown};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Metrics, Wire, credentials, eventually};
@@ -42,7 +42,7 @@ impl Gateway {
     fn run(bound: Bound, config: Config) -> Self {
         let addresses = bound.addresses();
         let shutdown = Shutdown::default();
-        let task = AbortOnDropHandle::new(tokio::spawn(bound.run(shutdown.clone())));
+        let task = AbortOnDropHandle::new(tokio::spawn(bound.run(Reactors::current(), shutdown.clone())));
         Self { config, addresses, shutdown, task }
     }
 

@@ -95,9 +95,10 @@ impl Rogue {
     }
 
     /// The reason with which the gateway closes an exchange.
-    pub async fn close_of(&mut self, id: &str) -> Reason {
+    pub async fn close_of(&mut self, id: impl AsRef<[u8]>) -> Reason {
+        let id = id.as_ref();
         self.wait(|frame| match frame {
-            Frame::Close(close) if close.id == id => Some(close.reason()),
+            Frame::Close(close) if close.id == *id => Some(close.reason()),
             _ => None,
         })
         .await

@@ -1,27 +1,40 @@
 //! From a frame to the request that the local service gets.
 
-use std::{
-    net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll, ready},
+use std::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+use http1::{Asked, BodyLength, Connection, is_target, write_request_head};
+use proto::{
+    Fields, Header, TunnelRequest,
+    fields::{is_field_value, is_token},
+    headers::{EndToEnd, InvalidHeaders},
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{CONTENT_LENGTH, FORWARDED, HOST, InvalidHeaderValue},
-};
-use http_body::{Body, Frame, SizeHint};
-use link::Abort;
-use proto::{TunnelRequest, headers};
-use uuid::Uuid;
+use super::forwarded;
 
-use super::Receiver;
+/// A request that was checked, and can be written any number of times.
+#[derive(Debug)]
+pub(super) struct Request {
+    method: Bytes,
+    path: Bytes,
+    fields: Fields,
+    /// What of the body came with the head: all of it if [`Request::whole`].
+    pub(super) inline: Bytes,
+    pub(super) length: BodyLength,
+    /// Whether nothing follows.
+    pub(super) whole: bool,
+    pub(super) before_more: BeforeMore,
+}
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// What the service must say before more than the head goes to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum BeforeMore {
+    Nothing,
+    /// 100, and then the body.
+    Continue,
+    /// 101, and then another protocol, one of these.
+    Switch(Bytes),
+}
 
 /// A request that no HTTP client could send.
 #[derive(Debug, thiserror::Error)]
@@ -31,148 +44,115 @@ pub(super) enum InvalidRequest {
     Method,
     #[error("the path is not a request target")]
     Path,
-    #[error("the authority, scheme or client address is not a field value")]
-    Value(#[from] InvalidHeaderValue),
+    #[error("the authority is not a field value")]
+    Authority,
+    #[error("the scheme is not a token")]
+    Scheme,
+    #[error("the upgrade is not a field value")]
+    Upgrade,
+    #[error("the body is not as long as it declares")]
+    Length,
     #[error("invalid fields: {0}")]
-    Headers(#[from] headers::InvalidHeaders),
+    Fields(#[from] InvalidHeaders),
 }
 
-/// Builds the request. The body is the one inside the frame if that ends the request, else what `receiver` gives.
-pub(super) fn build(
-    id: Uuid,
-    request: TunnelRequest,
-    receiver: Receiver,
-) -> Result<Request<RequestBody>, InvalidRequest> {
-    let method = Method::from_bytes(request.method.as_bytes()).map_err(|_| InvalidRequest::Method)?;
-    let uri: Uri = request.path.parse().map_err(|_| InvalidRequest::Path)?;
-    if uri.authority().is_some() || !(request.path.starts_with('/') || request.path == "*") {
-        return Err(InvalidRequest::Path);
-    }
-    let body =
-        if request.end_stream { RequestBody::Whole(request.body) } else { RequestBody::Streaming(receiver) };
-    let fields = headers::from_wire(request.headers, request.content_length)?;
-    let mut headers = fields.headers;
-    if let Some(length) = fields.content_length {
-        headers.insert(CONTENT_LENGTH, length.into());
-    }
-    headers.insert(HOST, HeaderValue::try_from(&request.authority)?);
-    headers.insert(X_REQUEST_ID, HeaderValue::try_from(id.to_string())?);
-    forwarded(&mut headers, &request.client_addr, &request.scheme, &request.authority)?;
+impl Request {
+    /// Checks what came over the wire, believing nothing, and adds what the service shall know. `client` is the address
+    /// in the frame.
+    pub(super) fn new(mut frame: TunnelRequest, client: Option<SocketAddr>) -> Result<Self, InvalidRequest> {
+        check(&frame)?;
+        let EndToEnd { fields, content_length } =
+            EndToEnd::from_wire(std::mem::take(&mut frame.headers), frame.content_length)?;
+        let before_more = before_more(&frame, content_length);
+        let length = match (content_length, &before_more) {
+            (None, BeforeMore::Switch(_)) => BodyLength::Empty,
+            (declared, _) => length(declared, frame.end_stream, frame.body.len())?,
+        };
 
-    let mut http = Request::new(body);
-    *http.method_mut() = method;
-    *http.uri_mut() = uri;
-    *http.headers_mut() = headers;
-    Ok(http)
+        let mut list = Fields::with_capacity(fields.len() + 8);
+        list.push("host", frame.authority.clone());
+        let theirs = fields.into_wire().into_iter();
+        theirs.filter(|field| !is_ours(field)).for_each(|Header { name, value }| list.push(name, value));
+        list.push("x-request-id", frame.id);
+        if let Some(client) = client {
+            forwarded::add(&mut list, client.ip(), &frame.scheme, &frame.authority);
+        }
+        if before_more == BeforeMore::Continue {
+            list.push("expect", "100-continue");
+        }
+        Ok(Self {
+            method: frame.method,
+            path: frame.path,
+            fields: list,
+            inline: frame.body,
+            length,
+            whole: frame.end_stream,
+            before_more,
+        })
+    }
+
+    /// Appends the head as HTTP/1.1.
+    pub(super) fn write_head(&self, out: &mut BytesMut) {
+        let connection = match &self.before_more {
+            BeforeMore::Switch(protocol) => Connection::Upgrade(protocol),
+            _ => Connection::KeepAlive,
+        };
+        write_request_head(out, &self.method, &self.path, &self.fields, self.length.into(), connection);
+    }
+
+    /// What its response answers.
+    pub(super) fn asked(&self) -> Asked {
+        Asked { head: self.method == "HEAD", upgrade: matches!(self.before_more, BeforeMore::Switch(_)) }
+    }
+
+    /// Whether sending it twice does nothing twice (RFC 9110, section 9.2.1), and all of it is still here.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.whole && matches!(&self.method[..], b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
+    }
 }
 
-/// Says whom the request comes from (RFC 7239, and the older names that everybody reads). What the client itself
-/// claimed is gone by now: the gateway lets it pass only from proxies that it trusts.
-fn forwarded(
-    headers: &mut HeaderMap,
-    client: &str,
-    scheme: &str,
-    authority: &str,
-) -> Result<(), InvalidHeaderValue> {
-    let Ok(client) = client.parse::<SocketAddr>() else { return Ok(()) };
-    let ip = client.ip();
-    let node = if ip.is_ipv6() { format!("\"[{ip}]\"") } else { ip.to_string() };
-    let element = format!("for={node};host=\"{authority}\";proto={scheme}");
-    append(headers, X_FORWARDED_FOR, &ip.to_string())?;
-    append(headers, FORWARDED, &element)?;
-    if !headers.contains_key(&X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::try_from(scheme)?);
-    }
-    if !headers.contains_key(&X_FORWARDED_HOST) {
-        headers.insert(X_FORWARDED_HOST, HeaderValue::try_from(authority)?);
-    }
-    Ok(())
-}
-
-/// Adds one element to a comma-separated list.
-fn append(headers: &mut HeaderMap, name: HeaderName, element: &str) -> Result<(), InvalidHeaderValue> {
-    let before: Vec<&[u8]> = headers.get_all(&name).iter().map(HeaderValue::as_bytes).collect();
-    let value = if before.is_empty() {
-        HeaderValue::try_from(element)?
+fn check(frame: &TunnelRequest) -> Result<(), InvalidRequest> {
+    let quotable = |authority: &[u8]| !authority.iter().any(|byte| matches!(byte, b'"' | b'\\'));
+    if !is_token(&frame.method) {
+        Err(InvalidRequest::Method)
+    } else if !(frame.path.starts_with(b"/") || frame.path == "*") || !is_target(&frame.path) {
+        Err(InvalidRequest::Path)
+    } else if !is_field_value(&frame.authority) || !quotable(&frame.authority) {
+        Err(InvalidRequest::Authority)
+    } else if !is_token(frame.scheme.as_bytes()) {
+        Err(InvalidRequest::Scheme)
+    } else if !is_field_value(frame.upgrade.as_bytes()) {
+        Err(InvalidRequest::Upgrade)
     } else {
-        let mut list = before.join(&b", "[..]);
-        list.extend_from_slice(b", ");
-        list.extend_from_slice(element.as_bytes());
-        HeaderValue::from_bytes(&list)?
-    };
-    headers.insert(name, value);
-    Ok(())
-}
-
-/// The body that the local service gets.
-#[derive(Debug)]
-pub(super) enum RequestBody {
-    Whole(Bytes),
-    Streaming(Receiver),
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = Abort;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Abort>>> {
-        match self.get_mut() {
-            Self::Whole(body) => {
-                let body = std::mem::take(body);
-                Poll::Ready((!body.is_empty()).then(|| Ok(Frame::data(body))))
-            }
-            Self::Streaming(receiver) => {
-                let chunk = ready!(receiver.poll_chunk(cx));
-                Poll::Ready(match chunk {
-                    Some(chunk) => Some(chunk.map(Frame::data)),
-                    None => receiver.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))),
-                })
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(body) if body.is_empty())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Whole(body) => SizeHint::with_exact(body.len() as u64),
-            Self::Streaming(_) => SizeHint::default(),
-        }
+        Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        fields
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect()
+/// A request with a body is never an upgrade: the other protocol would begin in the middle of it.
+fn before_more(frame: &TunnelRequest, declared: Option<u64>) -> BeforeMore {
+    let bodiless = frame.body.is_empty() && declared.is_none_or(|length| length == 0);
+    if !frame.upgrade.is_empty() && bodiless {
+        BeforeMore::Switch(Bytes::copy_from_slice(frame.upgrade.as_bytes()))
+    } else if frame.expect_continue && !frame.end_stream {
+        BeforeMore::Continue
+    } else {
+        BeforeMore::Nothing
     }
+}
 
-    #[test]
-    fn the_client_is_named() {
-        let mut fields = HeaderMap::new();
-        forwarded(&mut fields, "192.0.2.7:4711", "http", "myapp.example.com").unwrap();
-        let expected = headers(&[
-            ("x-forwarded-for", "192.0.2.7"),
-            ("x-forwarded-proto", "http"),
-            ("x-forwarded-host", "myapp.example.com"),
-            ("forwarded", "for=192.0.2.7;host=\"myapp.example.com\";proto=http"),
-        ]);
-        assert_eq!(fields, expected);
+/// How the service learns where the body ends. A body that is here and did not declare its length has one all the same.
+fn length(declared: Option<u64>, whole: bool, inline: usize) -> Result<BodyLength, InvalidRequest> {
+    let inline = inline as u64;
+    match declared {
+        Some(length) if inline > length || (whole && inline < length) => Err(InvalidRequest::Length),
+        Some(length) => Ok(BodyLength::Exactly(length)),
+        None if whole && inline == 0 => Ok(BodyLength::Empty),
+        None if whole => Ok(BodyLength::Exactly(inline)),
+        None => Ok(BodyLength::Chunked),
     }
+}
 
-    #[test]
-    fn a_client_behind_trusted_proxies_is_added_to_their_list() {
-        let mut fields = headers(&[("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "https")]);
-        forwarded(&mut fields, "[2001:db8::1]:4711", "http", "myapp.example.com").unwrap();
-        assert_eq!(fields["x-forwarded-for"], "203.0.113.9, 2001:db8::1");
-        assert_eq!(fields["x-forwarded-proto"], "https");
-        assert_eq!(fields["forwarded"], "for=\"[2001:db8::1]\";host=\"myapp.example.com\";proto=http");
-    }
+/// Fields that we write ourselves, whatever the gateway let pass.
+fn is_ours(field: &Header) -> bool {
+    matches!(&field.name[..], b"host" | b"expect" | b"x-request-id")
 }

@@ -1,126 +1,142 @@
 //! From the local service's response to frames.
 
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
+
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use http::Extensions;
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
-use hyper::ext::ReasonPhrase;
-use link::{Abort, Beginning, Ending};
-use proto::{Header, HttpVersion, TunnelResponse, headers, limits, tunnel_close::Reason};
-use tracing::debug;
+use http::StatusCode;
+use http1::{ResponseHead, Version};
+use proto::{
+    Fields, HttpVersion, TunnelResponse, headers, headers::EndToEnd, headers::InvalidHeaders, id_text,
+};
 use uuid::Uuid;
 
-use super::{Outcome, Sender};
-use crate::{UpstreamBody, UpstreamError};
+use super::{Failure, Outcome, Sender, download::{Download, End}, exchange::Exchange};
+use crate::upstream::{Pool, UpstreamError};
 
-/// Why a response was not sent to its end.
-enum Cut {
-    /// The exchange ended, or the gateway wants no more.
-    Exchange(Abort),
-    /// The local service broke off.
-    Upstream(UpstreamError),
-}
+/// Longest reason phrase that the gateway takes, in bytes.
+const MAX_REASON: usize = 256;
 
-/// Sends a response. A body that breaks off is aborted, never ended.
-pub(super) async fn send(id: Uuid, response: http::Response<UpstreamBody>, mut sender: Sender) -> Outcome {
-    let (head, mut body) = response.into_parts();
-    if !(200..600).contains(&head.status.as_u16()) {
-        let what =
-            format!("the local service answered with status {}, which is no final one", head.status.as_u16());
-        sender.abort(Reason::UpstreamReset, &what);
-        return Outcome { status: Some(502), ..Outcome::failed(what) };
+/// Sends a final response, and gives the connection back to `pool` if both messages on it are whole. A body that breaks
+/// off is aborted, never ended. `inline` is as much as may travel inside the head.
+pub(super) async fn relay(
+    id: Uuid,
+    mut head: ResponseHead,
+    mut exchange: Exchange,
+    mut sender: Sender,
+    pool: &Pool,
+    inline: usize,
+) -> Outcome {
+    if head.status >= 600 {
+        return Outcome::default().fail(UpstreamError::Status(head.status), sender);
     }
-    let (fields, content_length) = match headers::to_wire(&head.headers) {
-        Ok(head) => head,
-        Err(invalid) => {
-            sender.abort(Reason::TooLarge, &invalid.to_string());
-            return Outcome::failed(invalid);
+    let mut outcome = Outcome { status: Some(head.status), bytes: 0, error: None };
+    let reusable = head.keep_alive.then(|| patience(&head.fields));
+    let mut download = Download::new(head.body);
+    exchange.upload.on_answer();
+
+    let beginning = poll_fn(|cx| Poll::Ready(download.beginning(&mut exchange.connection, inline, cx))).await;
+    let (mut frame, body) = match (frame(id, &mut head), beginning) {
+        (Ok(frame), Ok(body)) => (frame, body),
+        (Err(error), _) => return outcome.fail(UpstreamError::Fields(error), sender),
+        (_, Err(error)) => return outcome.fail(error, sender),
+    };
+    drop(head);
+    let length = body.len();
+    frame.body = body;
+    frame.end_stream = matches!(download.end, Some(End(None)));
+    let ended = frame.end_stream;
+    sender.send_head(frame.into(), length, ended);
+    if !ended {
+        let relayed = poll_fn(|cx| poll(&mut exchange, &mut download, &mut sender, cx)).await;
+        outcome.bytes = download.bytes;
+        match relayed {
+            // Too large a trailer section is left out rather than the body spoilt.
+            Ok(trailers) => sender.finish(trailers.and_then(|it| headers::trailers_to_wire(it).ok()).unwrap_or_default()),
+            Err(failure) => return outcome.cut(failure, sender),
         }
-    };
-    let Beginning { inline, rest, ending } = Beginning::of(&mut body, limits::MAX_CHUNK);
-    let end_stream = rest.is_empty() && matches!(ending, Some(Ending::Clean));
-    let mut outcome = Outcome { status: Some(head.status.as_u16()), bytes: inline.len() as u64, error: None };
-    let length = inline.len();
-    let frame = TunnelResponse {
-        id: id.to_string(),
-        status: head.status.as_u16().into(),
-        headers: fields,
-        body: inline,
-        end_stream,
-        version: HttpVersion::from(head.version).into(),
-        content_length,
-        reason: reason_phrase(&head.extensions),
-        ..TunnelResponse::default()
-    };
-    sender.send_head(frame.into(), length, end_stream);
-    if end_stream {
-        return outcome;
     }
-    match send_rest(body, rest, ending, &mut sender, &mut outcome.bytes).await {
-        Ok(trailers) => sender.finish(trailers),
-        Err(Cut::Exchange(abort)) => outcome.error = Some(abort.to_string()),
-        Err(Cut::Upstream(error)) => {
-            debug!(%id, %error, "the local service broke off");
-            sender.abort(Reason::UpstreamReset, "the local service broke off in the middle");
-            outcome.error = Some(error.to_string());
-        }
+    outcome.bytes = download.bytes;
+    // A service that answered in full before it took the whole request may never read the rest. Whoever speaks behind its
+    // response is not understood.
+    if let Some(patience) = reusable
+        && exchange.upload.is_written()
+        && exchange.connection.input.is_empty()
+    {
+        pool.put(exchange.connection, patience);
     }
     outcome
 }
 
-async fn send_rest(
-    mut body: UpstreamBody,
-    rest: Bytes,
-    mut ending: Option<Ending<UpstreamError>>,
+fn poll(
+    exchange: &mut Exchange,
+    download: &mut Download,
     sender: &mut Sender,
-    bytes: &mut u64,
-) -> Result<Vec<Header>, Cut> {
-    send_chunk(rest, sender, bytes).await?;
-    loop {
-        if let Some(ending) = ending.take() {
-            if matches!(ending, Ending::Trailers(_)) {
-                // Behind trailers comes nothing but the end, and only who has seen it gives the connection back.
-                let _ = body.frame().now_or_never();
-            }
-            return end(ending);
-        }
-        let frame = tokio::select! {
-            frame = body.frame() => frame,
-            // A service may be silent for hours; its client may leave meanwhile.
-            abort = sender.stopped() => return Err(Cut::Exchange(abort)),
-        };
-        match frame {
-            None => ending = Some(Ending::Clean),
-            Some(Err(error)) => ending = Some(Ending::Broken(error)),
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => {
-                    send_chunk(data, sender, bytes).await?;
-                    // Asked now and not at the next turn, the end travels with the last chunk.
-                    ending = body.is_end_stream().then_some(Ending::Clean);
-                }
-                Err(other) => ending = other.into_trailers().ok().map(Ending::Trailers),
-            },
-        }
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Fields>, Failure>> {
+    // A service may take the rest of the request while it answers.
+    exchange.poll_upload(cx)?;
+    download.poll(&mut exchange.connection, sender, cx)
+}
+
+/// Sends an interim response.
+pub(super) fn interim(id: Uuid, mut head: ResponseHead, sender: &mut Sender) -> Result<(), InvalidHeaders> {
+    let frame = TunnelResponse { informational: true, ..frame(id, &mut head)? };
+    sender.send_interim(frame.into());
+    Ok(())
+}
+
+/// Asks the client for the body in the service's place.
+pub(super) fn proceed(id: Uuid, sender: &mut Sender) {
+    let frame = TunnelResponse {
+        id: id_text(id),
+        status: StatusCode::CONTINUE.as_u16().into(),
+        informational: true,
+        version: HttpVersion::HttpVersion11.into(),
+        ..TunnelResponse::default()
+    };
+    sender.send_interim(frame.into());
+}
+
+/// The frame of a head, whose fields are taken.
+pub(super) fn frame(id: Uuid, head: &mut ResponseHead) -> Result<TunnelResponse, InvalidHeaders> {
+    let mut fields = std::mem::take(&mut head.fields);
+    fields.remove("content-length"); // read already, and more forgivingly
+    let EndToEnd { fields, .. } = EndToEnd::of(fields)?;
+    Ok(TunnelResponse {
+        id: id_text(id),
+        status: head.status.into(),
+        headers: fields.into_wire(),
+        version: version(head.version).into(),
+        content_length: head.content_length,
+        reason: reason(head.status, &head.reason),
+        ..TunnelResponse::default()
+    })
+}
+
+fn version(version: Version) -> HttpVersion {
+    match version {
+        Version::H10 => HttpVersion::HttpVersion10,
+        Version::H11 => HttpVersion::HttpVersion11,
     }
 }
 
-async fn send_chunk(chunk: Bytes, sender: &mut Sender, bytes: &mut u64) -> Result<(), Cut> {
-    *bytes += chunk.len() as u64;
-    if chunk.is_empty() { Ok(()) } else { sender.send(chunk).await.map_err(Cut::Exchange) }
-}
-
-fn end(ending: Ending<UpstreamError>) -> Result<Vec<Header>, Cut> {
-    match ending {
-        Ending::Clean => Ok(Vec::new()),
-        // Too large a trailer section is left out rather than the body spoilt.
-        Ending::Trailers(trailers) => Ok(headers::trailers_to_wire(&trailers).unwrap_or_default()),
-        Ending::Broken(error) => Err(Cut::Upstream(error)),
+/// The reason phrase if it is not the usual one. Nobody needs a long one.
+fn reason(status: u16, reason: &Bytes) -> String {
+    let usual = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    if usual.is_some_and(|usual| reason == usual) {
+        return String::new();
     }
+    let reason = String::from_utf8_lossy(reason);
+    if reason.len() > MAX_REASON { String::new() } else { reason.into_owned() }
 }
 
-/// hyper keeps a reason phrase only if it is not the usual one.
-fn reason_phrase(extensions: &Extensions) -> String {
-    let phrase = extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes).unwrap_or_default();
-    String::from_utf8_lossy(phrase).into_owned()
+/// How long the service says that it waits for the next request: `keep-alive: timeout=5`.
+fn patience(fields: &Fields) -> Option<Duration> {
+    let seconds = fields.list("keep-alive").find_map(|parameter| parameter.strip_prefix(b"timeout="))?;
+    let seconds = std::str::from_utf8(seconds).ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }

@@ -1,79 +1,112 @@
-use std::time::Duration;
-
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::http1::{self, SendRequest},
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
 };
-use hyper_util::rt::TokioIo;
+
+use bytes::{Buf, BytesMut};
 use proto::limits;
-use tokio::{net::TcpStream, time::timeout};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-use super::{Failure, UpstreamError, body::RequestBody};
-use crate::Upstream;
+/// Room for a head with a small body. An idle connection holds no more than that.
+const SMALL: usize = 8 * 1024;
+/// Room for a chunk as large as a frame takes, and for a head before it.
+const LARGE: usize = limits::MAX_CHUNK + 1024;
+/// With less room than this a read would be too small to be worth a system call.
+const LEAST: usize = 4 * 1024;
 
-/// How long resolving and connecting may take together.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Room for the largest head that is passed on: its fields, status line, separators and line ends. A bound on memory,
-/// since hyper looks only while a head is incomplete. hyper's own limit of 100 fields stays: setting it would move the
-/// field table from the stack to the heap.
-const READ_BUFFER: usize = limits::MAX_HEAD_BYTES + 8 * 1024;
-
-/// One TCP connection to the local service, closed by dropping it.
+/// One connection to the local service, closed by dropping it.
 #[derive(Debug)]
-pub(super) struct Connection {
-    sender: SendRequest<RequestBody>,
-    /// Drives the socket. It ends by itself when the service closes, and with it the socket.
-    task: AbortOnDropHandle<()>,
+pub(crate) struct Connection {
+    stream: TcpStream,
+    /// What was read and nobody has taken yet.
+    pub(crate) input: BytesMut,
+    /// How much to make room for. It adapts: a read that left no room is followed by larger ones.
+    room: usize,
+    /// Bytes read for the exchange in progress.
+    received: usize,
+    /// How reading failed. The system tells it only once, and would then report a clean end.
+    failed: Option<io::ErrorKind>,
+    /// Whether it served another exchange before.
+    reused: bool,
 }
 
 impl Connection {
-    /// Dials the service, trying every address of its name in turn.
-    pub(super) async fn dial(upstream: &Upstream) -> Result<Self, UpstreamError> {
-        let connect = TcpStream::connect((upstream.host.as_str(), upstream.port));
-        let stream = timeout(CONNECT_TIMEOUT, connect)
-            .await
-            .map_err(|_| UpstreamError::connect_timeout(upstream))?
-            .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
-            .map_err(|source| UpstreamError::connect(upstream, source))?;
-        Self::over(stream).await.map_err(UpstreamError::from)
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, input: BytesMut::new(), room: SMALL, received: 0, failed: None, reused: false }
     }
 
-    async fn over(stream: TcpStream) -> hyper::Result<Self> {
-        let (sender, connection) =
-            http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(stream)).await?;
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "connection to the local service ended");
+    /// Reads what is there behind [`Connection::input`]; 0 once the service has closed.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Some(kind) = self.failed {
+            return Poll::Ready(Err(kind.into()));
+        }
+        let spare = self.make_room();
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input));
+        match &read {
+            Ok(count) => {
+                self.received += count;
+                if *count == spare {
+                    self.room = LARGE;
+                }
             }
-        });
-        Ok(Self { sender, task: AbortOnDropHandle::new(task) })
+            Err(error) => self.failed = Some(error.kind()),
+        }
+        Poll::Ready(read)
     }
 
-    pub(super) async fn send(
+    /// Writes some of `output`, in one system call.
+    pub(crate) fn poll_write(
         &mut self,
-        request: Request<RequestBody>,
-    ) -> Result<Response<Incoming>, Failure> {
-        self.sender.try_send_request(request).await.map_err(|mut failure| Failure {
-            unsent: failure.take_message().map(Box::new),
-            error: failure.into_error().into(),
-        })
+        output: &mut impl Buf,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        poll_write_buf(Pin::new(&mut self.stream), cx, output)
     }
 
-    /// Whether a request can be written now.
-    pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+    /// Sees to it that all that was written leaves.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Whether the socket is gone.
-    pub(super) fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+    /// Tells the service that nothing more is written. It may go on to write.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    /// Lets the task hand the socket over to [`hyper::upgrade::on`]. It ends with that.
-    pub(super) fn release_for_upgrade(self) {
-        drop(self.task.detach());
+    /// Whether this failure is a connection's that had been idle: the service closed it and heard nothing, or nothing
+    /// but a request that it may hear again.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.reused && self.received == 0
+    }
+
+    /// Makes it ready for another exchange.
+    pub(super) fn rest(&mut self) {
+        // What was a bulk download is likely to be one again.
+        self.room = if self.received > LARGE { LARGE } else { SMALL };
+        if self.input.capacity() > SMALL {
+            self.input = BytesMut::new();
+        }
+        (self.received, self.reused) = (0, true);
+    }
+
+    /// Whether the service has neither closed an idle connection nor spoken on it. Costs a system call only if it did.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        let cx = &mut Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
+
+    /// A piece of a body that is used up slowly keeps alive what was read along with it. So a new buffer is begun only
+    /// once the old one is nearly full, and small pieces share theirs.
+    fn make_room(&mut self) -> usize {
+        if self.input.capacity() - self.input.len() < LEAST {
+            self.input.reserve(self.room);
+        }
+        self.input.capacity() - self.input.len()
     }
 }

@@ -1,70 +1,50 @@
 use std::{fmt, io};
 
-use super::connection::CONNECT_TIMEOUT;
+use http1::{BodyError, HeadError};
+
+use super::dial::CONNECT_TIMEOUT;
 use crate::Upstream;
 
 /// Why the local service gave no (complete) response. The texts are for the agent's own log: they name addresses.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum UpstreamError {
+pub(crate) enum UpstreamError {
     /// No connection could be made: nothing was sent.
     #[error("{}", ConnectText(address, source))]
-    Connect {
-        /// Host and port of the service.
-        address: String,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    Connect { address: String, source: io::Error },
     /// No connection was made in time: nothing was sent.
     #[error("no connection to {address} within {} s: is that the right host, and is the service alive?", CONNECT_TIMEOUT.as_secs())]
-    ConnectTimeout {
-        /// Host and port of the service.
-        address: String,
-    },
+    ConnectTimeout { address: String },
     /// The service sent something that is not an HTTP/1.1 response, or a head beyond the limits.
-    #[error("bad response ({source}): does the local service speak plain HTTP/1.1 on that port?")]
-    BadResponse {
-        /// The rule that was broken.
-        source: hyper::Error,
-    },
+    #[error("bad response ({0}): does the local service speak plain HTTP/1.1 on that port?")]
+    Head(#[source] HeadError),
+    /// The status is none that ends an exchange (RFC 9110, section 15).
+    #[error("bad response: {0} is no status of HTTP")]
+    Status(u16),
+    /// The head is beyond what a frame carries.
+    #[error("bad response ({0})")]
+    Fields(#[source] proto::headers::InvalidHeaders),
+    /// The service sent something behind its head that is no body.
+    #[error("bad response ({0}): see the log of the local service")]
+    Body(#[source] BodyError),
     /// The service closed the connection before its response was complete.
-    #[error("the local service broke off ({}): see its own log", Chain(source))]
-    Reset {
-        /// How it ended.
-        source: hyper::Error,
-    },
-    /// The request's own body failed: no fault of the service.
-    #[error("the request body broke off ({})", Chain(source))]
-    RequestBody {
-        /// How it ended.
-        source: hyper::Error,
-    },
+    #[error("the local service broke off ({0}): see its own log")]
+    Reset(#[source] io::Error),
 }
 
 impl UpstreamError {
     pub(super) fn connect(upstream: &Upstream, source: io::Error) -> Self {
-        Self::Connect { address: address(upstream), source }
+        Self::Connect { address: upstream.authority(), source }
     }
 
     pub(super) fn connect_timeout(upstream: &Upstream) -> Self {
-        Self::ConnectTimeout { address: address(upstream) }
+        Self::ConnectTimeout { address: upstream.authority() }
     }
-}
 
-impl From<hyper::Error> for UpstreamError {
-    fn from(source: hyper::Error) -> Self {
-        if source.is_parse() {
-            Self::BadResponse { source }
-        } else if source.is_user() {
-            Self::RequestBody { source }
-        } else {
-            Self::Reset { source }
-        }
+    /// The service closed the connection where a response should begin.
+    pub(crate) fn closed() -> Self {
+        Self::Reset(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed without an answer"))
     }
-}
-
-fn address(Upstream { host, port }: &Upstream) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 struct ConnectText<'a>(&'a str, &'a io::Error);
@@ -77,18 +57,5 @@ impl fmt::Display for ConnectText<'_> {
             return write!(f, "connect refused: is anything listening on {address} ?");
         }
         write!(f, "cannot connect to {address}: {source}")
-    }
-}
-
-/// hyper's errors keep the part that helps in their source.
-struct Chain<'a>(&'a hyper::Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        match std::error::Error::source(self.0) {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
-        }
     }
 }

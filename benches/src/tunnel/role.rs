@@ -10,7 +10,7 @@ use std::{
 use agent::{GatewayUrl, Proxies, Transport};
 use anyhow::Context as _;
 use cli::{Failure, Shutdown, log, output};
-use gateway::{Gateway, Limits};
+use gateway::{Gateway, Limits, Reactors};
 use proto::{AgentId, Credential};
 use session::{AgentIdPattern, Credentials, Grant};
 use tokio::runtime::{Builder, Runtime};
@@ -97,7 +97,7 @@ fn gateway(credential: &Credential) -> anyhow::Result<()> {
         let gateway = Gateway::with_credentials(gateway_config(), anyone_with(credential))?;
         let addresses = gateway.addresses();
         output::line(&format!("{} {} {}", addresses.http, addresses.grpc, addresses.ws))?;
-        Ok(gateway.run(shutdown).await?)
+        Ok(gateway.run(Reactors::current(), shutdown).await?)
     })
 }
 

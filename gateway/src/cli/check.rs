@@ -5,12 +5,13 @@ mod names;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     path::PathBuf,
     time::Duration,
 };
 
 use ::cli::{Span, log};
-use gateway::{Config, Limits, UrlTemplate, tokens::TokenFile};
+use gateway::{Config, Limits, Reactors, UrlTemplate, tokens::TokenFile};
 
 pub(super) use self::error::ConfigError;
 use super::settings::Settings;
@@ -19,7 +20,7 @@ use super::settings::Settings;
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) config: Config,
-    pub(super) threads: Option<usize>,
+    pub(super) threads: NonZeroUsize,
     pub(super) log_format: log::Format,
     pub(super) log_level: String,
     /// As it was written; [`UrlTemplate`] only makes URLs.
@@ -45,7 +46,7 @@ impl Checked {
         distinct(&config)?;
         Ok(Self {
             config,
-            threads: at_least_one("--threads", settings.threads)?,
+            threads: threads(settings.threads)?,
             log_format: settings.log_format.unwrap_or_default(),
             log_level: settings.log_level.unwrap_or_else(|| log::DEFAULT_LEVEL.to_owned()),
             public_url: settings.public_url,
@@ -75,7 +76,8 @@ impl Checked {
             grace_period: Some(limits.grace_period.into()),
             max_concurrent: Some(limits.max_concurrent),
             header_timeout: Some(limits.header_timeout.into()),
-            threads: self.threads,
+            keep_alive_timeout: Some(limits.keep_alive_timeout.into()),
+            threads: Some(self.threads.get()),
             log_format: Some(self.log_format),
             log_level: Some(self.log_level),
         }
@@ -116,6 +118,11 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         max_concurrent: at_least_one("--max-concurrent", settings.max_concurrent)?
             .unwrap_or(default.max_concurrent),
         header_timeout: positive("--header-timeout", settings.header_timeout, default.header_timeout)?,
+        keep_alive_timeout: positive(
+            "--keep-alive-timeout",
+            settings.keep_alive_timeout,
+            default.keep_alive_timeout,
+        )?,
     })
 }
 
@@ -131,6 +138,13 @@ fn bounded(flag: &'static str, given: Option<Span>, default: Duration) -> Result
 fn positive(flag: &'static str, given: Option<Span>, default: Duration) -> Result<Duration, ConfigError> {
     let time = bounded(flag, given, default)?;
     if time.as_millis() == 0 { Err(ConfigError::Zero { flag }) } else { Ok(time) }
+}
+
+fn threads(given: Option<usize>) -> Result<NonZeroUsize, ConfigError> {
+    match given {
+        None => Ok(Reactors::usual()),
+        Some(count) => NonZeroUsize::new(count).ok_or(ConfigError::Zero { flag: "--threads" }),
+    }
 }
 
 fn at_least_one<N: Default + PartialEq>(

@@ -12,8 +12,8 @@ pub(super) fn serve(layers: Layers<Settings>) -> Result<(), Failure> {
     if let Some(file) = file {
         tracing::info!(file = %file.display(), "configuration file read");
     }
-    super::block_on(threads, async {
-        crate::serve(config, signals::watch().map_err(Failure::runtime)?).await
+    super::block_on(async {
+        crate::serve(config, threads, signals::watch().map_err(Failure::runtime)?).await
     })
 }
 

@@ -61,7 +61,10 @@ pub(crate) struct Settings {
     /// How long a client may take to send its request's head [default: 10s]
     #[arg(long, env = "INDRANET_HEADER_TIMEOUT", value_name = "TIME")]
     pub(super) header_timeout: Option<Span>,
-    /// Threads to serve with [default: one per core]
+    /// How long a client's connection may rest between two requests [default: 1m 15s]
+    #[arg(long, env = "INDRANET_KEEP_ALIVE_TIMEOUT", value_name = "TIME")]
+    pub(super) keep_alive_timeout: Option<Span>,
+    /// Threads to serve with [default: half of the cores]
     #[arg(long, env = "INDRANET_THREADS", value_name = "N")]
     pub(super) threads: Option<usize>,
     /// How log lines look [default: text]
@@ -90,6 +93,7 @@ cli::layer!(Settings {
     grace_period,
     max_concurrent,
     header_timeout,
+    keep_alive_timeout,
     threads,
     log_format,
     log_level,

@@ -3,10 +3,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use agent::{Upstream, UpstreamError, UpstreamPool};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
 
 /// What a request through the tunnel gave.
 #[derive(Debug)]
@@ -21,9 +24,12 @@ pub struct Check {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
+    /// The gateway cannot be reached.
+    #[error("cannot connect: {0}")]
+    Connect(#[from] std::io::Error),
     /// There was none, or not all of it.
-    #[error(transparent)]
-    NoAnswer(#[from] UpstreamError),
+    #[error("no whole answer: {0}")]
+    NoAnswer(#[from] hyper::Error),
     /// It is not the sample service's.
     #[error("the answer is {0}, not 200")]
     Status(StatusCode),
@@ -45,8 +51,9 @@ async fn echo(http: SocketAddr, host: &str) -> Result<(), CheckError> {
     let authority = format!("{host}:{}", http.port()).parse().expect("made of an agent id and a port");
     request.headers_mut().insert(header::HOST, authority);
     request.headers_mut().insert(header::CONTENT_LENGTH, sent.len().into());
-    let pool = UpstreamPool::new(Upstream { host: http.ip().to_string(), port: http.port() });
-    let response = pool.send(request).await?;
+    let (mut client, connection) = handshake(TokioIo::new(TcpStream::connect(http).await?)).await?;
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let response = client.send_request(request).await?;
     if response.status() != StatusCode::OK {
         return Err(CheckError::Status(response.status()));
     }

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Explanation, IngressError, format::Format, render};
 
-pub(crate) const INDRANET_ERROR: HeaderName = HeaderName::from_static("indranet-error");
-pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const INDRANET_ERROR: HeaderName = HeaderName::from_static("indranet-error");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
@@ -77,9 +77,9 @@ fn grpc_content_type(headers: &HeaderMap) -> Option<&'static str> {
 /// The nearest code of <https://grpc.github.io/grpc/core/md_doc_statuscodes.html>.
 fn grpc_status(status: StatusCode) -> u16 {
     match status.as_u16() {
-        400 => 3,                   // INVALID_ARGUMENT
+        400 | 417 => 3,                   // INVALID_ARGUMENT
         404 => 5,                   // NOT_FOUND
-        405 => 12,                  // UNIMPLEMENTED
+        405 | 505 => 12,                  // UNIMPLEMENTED
         413 | 414 | 429 | 431 => 8, // RESOURCE_EXHAUSTED
         502 | 503 => 14,            // UNAVAILABLE
         504 => 4,                   // DEADLINE_EXCEEDED

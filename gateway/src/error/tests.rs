@@ -7,8 +7,12 @@ use super::*;
 const ID: Uuid = Uuid::from_u128(0x0f8f_ad5b_d9cb_469f_a165_7086_7728_950e);
 
 /// Every variant, with the row it must have.
-const TABLE: [(IngressError, u16, &str, &str); 16] = [
+const TABLE: [(IngressError, u16, &str, &str); 20] = [
     (IngressError::BadHost, 400, "bad_host", "3"),
+    (IngressError::BadRequest, 400, "bad_request", "3"),
+    (IngressError::BadTarget, 400, "bad_target", "3"),
+    (IngressError::ExpectationFailed, 417, "expectation_failed", "3"),
+    (IngressError::UnsupportedVersion, 505, "unsupported_version", "12"),
     (IngressError::BadFraming, 400, "bad_framing", "3"),
     (IngressError::MethodNotAllowed, 405, "method_not_allowed", "12"),
     (IngressError::AgentNotFound, 404, "agent_not_found", "5"),

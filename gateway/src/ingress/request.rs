@@ -1,49 +1,39 @@
 //! From the client's request to the frame that opens its exchange.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, Uri,
-    header::{EXPECT, FORWARDED, HOST},
-    request::Parts,
-};
-use hyper::body::Incoming;
-use link::{Beginning, Ending};
 use proto::{
-    HttpVersion, TargetForm, TunnelRequest,
-    headers::{self, InvalidHeaders},
+    Header, TunnelRequest,
+    headers::{EndToEnd, InvalidHeaders},
+    id_text,
 };
 use uuid::Uuid;
 
-use crate::error::IngressError;
+use super::head::Head;
+use crate::{client::Client, error::IngressError};
 
-/// Fields that say whom a request came from or which one it is. Nobody outside is believed.
-const NOT_BELIEVED: [HeaderName; 6] = [
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-request-id"),
-    FORWARDED,
-    // Answered by this hop, when the body is first read.
-    EXPECT,
+/// Fields that say whom a request came from, which one it is, or what the gateway itself made of it. Nobody outside is
+/// believed. `host` travels as the authority, `expect` as a flag.
+const NOT_BELIEVED: [&[u8]; 11] = [
+    b"host",
+    b"expect",
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-real-ip",
+    b"x-request-id",
+    b"http2-settings",
+    b"proxy-authorization",
 ];
 
-/// A request on its way to an agent.
-pub(super) struct Outgoing {
-    /// The first frame, with as much of the body as was there.
-    pub(super) head: TunnelRequest,
-    /// What follows it; nothing if the head ends the stream.
-    pub(super) rest: Rest,
-}
-
-/// A request body behind its beginning.
-pub(super) struct Rest {
-    pub(super) body: Incoming,
-    /// What was there but did not fit into the head.
-    pub(super) chunk: Bytes,
-    /// How the body ended, if it has.
-    pub(super) ending: Option<Ending<hyper::Error>>,
+/// What of a request's body is there when its exchange opens.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    /// Its beginning.
+    pub(crate) inline: Bytes,
+    /// Whether that is all.
+    pub(crate) end: bool,
 }
 
 /// Prepares a request for the link.
@@ -52,57 +42,36 @@ pub(super) struct Rest {
 /// [`IngressError`] if it cannot be carried.
 pub(super) fn outgoing(
     id: Uuid,
-    mut parts: Parts,
-    mut body: Incoming,
-    client: SocketAddr,
-    authority: String,
-    inline_limit: usize,
-) -> Result<Outgoing, IngressError> {
-    strip(&mut parts.headers);
-    let (headers, content_length) = headers::to_wire(&parts.headers).map_err(|invalid| match invalid {
+    head: Head,
+    authority: Bytes,
+    begun: Begun,
+    client: &Client,
+) -> Result<TunnelRequest, IngressError> {
+    let mut fields = head.fields;
+    fields.retain(|field| !is_not_believed(field));
+    let EndToEnd { fields, content_length } = EndToEnd::of(fields).map_err(|invalid| match invalid {
         InvalidHeaders::TooLarge => IngressError::HeadTooLarge,
         _ => IngressError::BadFraming,
     })?;
-    let Beginning { inline, rest, ending } = Beginning::of(&mut body, inline_limit);
-    let end_stream = rest.is_empty() && matches!(ending, Some(Ending::Clean));
-    let head = TunnelRequest {
-        id: id.to_string(),
-        method: parts.method.as_str().to_owned(),
-        path: path(&parts.uri),
-        headers,
-        body: inline,
-        end_stream,
+    Ok(TunnelRequest {
+        id: id_text(id),
+        method: head.method,
+        path: head.target.path,
+        headers: fields.into_wire(),
+        body: begun.inline,
+        end_stream: begun.end,
         authority,
-        scheme: "http".to_owned(),
-        version: HttpVersion::from(parts.version).into(),
-        target_form: target_form(&parts.uri).into(),
+        scheme: client.scheme.to_owned(),
+        version: head.version.into(),
+        target_form: head.target.form.into(),
         content_length,
-        client_addr: client.to_string(),
+        upgrade: head.upgrade.map(|token| String::from_utf8_lossy(&token).into_owned()).unwrap_or_default(),
+        expect_continue: head.expect_continue,
+        client_addr: client.addr.to_string(),
         ..TunnelRequest::default()
-    };
-    Ok(Outgoing { head, rest: Rest { body, chunk: rest, ending } })
+    })
 }
 
-fn strip(headers: &mut HeaderMap) {
-    headers.remove(HOST); // travels as the authority
-    for name in &NOT_BELIEVED {
-        headers.remove(name);
-    }
-}
-
-/// Path and query exactly as received.
-fn path(uri: &Uri) -> String {
-    match uri.path_and_query().map(http::uri::PathAndQuery::as_str) {
-        None | Some("") => "/".to_owned(),
-        Some(text) if text.starts_with('?') => format!("/{text}"),
-        Some(text) => text.to_owned(),
-    }
-}
-
-fn target_form(uri: &Uri) -> TargetForm {
-    match uri.path() {
-        "*" => TargetForm::Asterisk,
-        _ if uri.authority().is_some() => TargetForm::Absolute,
-        _ => TargetForm::Origin,
-    }
+fn is_not_believed(field: &Header) -> bool {
+    NOT_BELIEVED.contains(&&*field.name)
 }

@@ -1,15 +1,18 @@
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::client::conn::http1::handshake;
 use tokio::sync::oneshot;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 
-/// A running sample service and a client for it.
+/// A running sample service.
 struct Sample {
-    client: agent::UpstreamPool,
+    address: SocketAddr,
     shutdown: CancellationToken,
     task: AbortOnDropHandle<()>,
 }
@@ -17,22 +20,32 @@ struct Sample {
 impl Sample {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         Self {
-            client: agent::UpstreamPool::new(agent::Upstream { host: "127.0.0.1".into(), port }),
+            address,
             task: AbortOnDropHandle::new(tokio::spawn(serve(listener, shutdown.clone()))),
             shutdown,
         }
     }
 
-    async fn get(&self, uri: &str) -> Response<agent::UpstreamBody> {
+    async fn get(&self, uri: &str) -> Response<Incoming> {
         let request = Request::get(uri).header("host", "sample").header("x-test", "<b>");
-        self.client.send(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap()
+        self.send(request.body(Empty::<Bytes>::new()).unwrap()).await
+    }
+
+    async fn send<B>(&self, request: Request<B>) -> Response<Incoming>
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut client, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection); // ends with the runtime of the test
+        client.send_request(request).await.unwrap()
     }
 }
 
-async fn body(response: Response<agent::UpstreamBody>) -> String {
+async fn body(response: Response<Incoming>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
@@ -57,7 +70,7 @@ async fn echo_describes_a_request_without_body() {
 async fn echo_sends_a_body_back_with_its_type() {
     let sample = Sample::start().await;
     let request = Request::post("/echo").header("content-type", "x/y").header("content-length", 5);
-    let response = sample.client.send(request.body(Full::<Bytes>::from("hello")).unwrap()).await.unwrap();
+    let response = sample.send(request.body(Full::<Bytes>::from("hello")).unwrap()).await;
     assert_eq!(response.headers()["content-type"], "x/y");
     assert_eq!(response.headers()["content-length"], "5");
     assert_eq!(body(response).await, "hello");
@@ -71,7 +84,7 @@ async fn echo_sends_a_body_back_as_it_comes() {
     let second = futures_util::stream::once(async { gate.await.map(|()| Bytes::from("second")).unwrap() });
     let chunks = first.chain(second).map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
     let request = Request::post("/echo").header("transfer-encoding", "chunked");
-    let mut response = sample.client.send(request.body(StreamBody::new(chunks)).unwrap()).await.unwrap();
+    let mut response = sample.send(request.body(StreamBody::new(Box::pin(chunks))).unwrap()).await;
     let frame = response.body_mut().frame().await.unwrap().unwrap();
     assert_eq!(frame.into_data().unwrap(), "first ");
     go_on.send(()).unwrap();

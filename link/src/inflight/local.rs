@@ -6,11 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
-use proto::{Frame, Header, limits, tunnel_close::Reason};
+use proto::{Fields, Frame, Header, limits, tunnel_close::Reason};
 use uuid::Uuid;
 
-use super::{InFlight, OpenError, ReaderGone};
+use super::{InFlight, OpenError, Opening, ReaderGone};
 use crate::{
     Abort,
     exchange::{End, Ours, Theirs, register, wake},
@@ -20,20 +19,19 @@ use crate::{
 const SMALL_HEAD: usize = 4 * 1024;
 
 impl<F: Frame, H> InFlight<F, H> {
-    /// Opens an exchange with our head (gateway). `head` makes the frame, given the credit to announce in it; `inline`
-    /// is the length of the body inside it, and `end` whether nothing follows.
+    /// Opens an exchange with our head (gateway). `head` makes the frame, given the credit to announce in it.
     ///
     /// # Errors
     /// [`OpenError`]; nothing has happened then.
     pub fn open(
         &mut self,
         id: Uuid,
-        inline: usize,
-        end: bool,
+        opening: Opening,
         now: Instant,
         head: impl FnOnce(u32) -> F,
     ) -> Result<(), OpenError> {
         self.may_open(id)?;
+        let Opening { inline, end, waits } = opening;
         let ours = if end { Ours::Closed } else { Ours::Open };
         let mut exchange = self.exchange(ours, Theirs::Idle, now);
         if self.budget.reserve(limits::EXTRA_WINDOW) {
@@ -43,7 +41,7 @@ impl<F: Frame, H> InFlight<F, H> {
         exchange.credit.take(inline);
         exchange.head_out = Some(head(exchange.extra));
         exchange.has_writer = !end;
-        exchange.head_due = self.settings.response_timeout.filter(|_| end).map(|limit| now + limit);
+        exchange.head_due = self.settings.response_timeout.filter(|_| end || waits).map(|limit| now + limit);
         self.insert(id, exchange);
         self.queue_head(id, inline);
         Ok(())
@@ -89,6 +87,14 @@ impl<F: Frame, H> InFlight<F, H> {
         exchange.ours = if end { Ours::Closed } else { Ours::Open };
         exchange.head_out = Some(head);
         self.queue_head(id, inline);
+    }
+
+    /// Sends an interim response before our head on an exchange that the peer opened.
+    pub fn send_interim(&mut self, id: Uuid, head: F, now: Instant) {
+        let Some(exchange) = self.live(id).filter(|exchange| exchange.ours == Ours::Idle) else { return };
+        exchange.touched = now;
+        exchange.interim_out.push_back(head);
+        self.queue_head(id, 0);
     }
 
     /// Queues as much of `chunk` as credit and the queue's bound allow, and takes it off its front. Ready once the
@@ -139,7 +145,7 @@ impl<F: Frame, H> InFlight<F, H> {
         self.line_up(id);
     }
 
-    /// Waits for the peer's head.
+    /// Waits for the peer's next head: any number of interim ones, then the final one.
     ///
     /// # Errors
     /// The [`Abort`] that ended the exchange.
@@ -148,7 +154,7 @@ impl<F: Frame, H> InFlight<F, H> {
         if let Some(abort) = &exchange.aborted {
             return Poll::Ready(Err(abort.clone()));
         }
-        if let Some(head) = exchange.head_in.take() {
+        if let Some(head) = exchange.heads_in.pop_front() {
             return Poll::Ready(Ok(head));
         }
         register(&mut exchange.reader, cx);
@@ -192,7 +198,7 @@ impl<F: Frame, H> InFlight<F, H> {
     }
 
     /// The trailers that ended the peer's half, once.
-    pub fn take_trailers(&mut self, id: Uuid) -> Option<HeaderMap> {
+    pub fn take_trailers(&mut self, id: Uuid) -> Option<Fields> {
         self.exchanges.get_mut(&id).and_then(|exchange| exchange.trailers_in.take())
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use proto::{Frame, TunnelClose, TunnelData, limits, tunnel_close::Reason};
+use proto::{Frame, TunnelClose, TunnelData, id_text, limits, tunnel_close::Reason};
 use uuid::Uuid;
 
 use super::InFlight;
@@ -41,6 +41,9 @@ impl<F: Frame, H> InFlight<F, H> {
     fn hand_over_head(&mut self, id: Uuid, now: Instant) -> Option<F> {
         let response_timeout = self.settings.response_timeout;
         let exchange = self.exchanges.get_mut(&id)?;
+        if let Some(interim) = exchange.interim_out.pop_front() {
+            return Some(interim);
+        }
         let head = exchange.head_out.take()?;
         exchange.handed_over = true;
         exchange.touched = now;
@@ -78,7 +81,7 @@ impl<F: Frame, H> InFlight<F, H> {
                 if end_stream {
                     exchange.end_out = None;
                 }
-                TunnelData { id: id.to_string(), chunk, end_stream }.into()
+                TunnelData { id: id_text(id), chunk, end_stream }.into()
             }
         };
         if exchange.queued <= limits::SEND_QUEUE / 2 {

@@ -14,6 +14,9 @@ use crate::{
     exchange::{Ours, Theirs},
 };
 
+/// Interim responses that one exchange may have.
+const MAX_INTERIMS: u8 = 16;
+
 type Outcome = Result<(), TooManyViolations>;
 
 /// Control frames that may wait for a peer which reads nothing, before the link is given up.
@@ -39,11 +42,34 @@ impl<F: Frame, H> InFlight<F, H> {
         }
         exchange.theirs = Theirs::Open;
         exchange.head_due = None;
-        exchange.head_in = Some(head);
+        exchange.heads_in.push_back(head);
         if exchange.credit.grant(credit).is_err() {
             return self.violation(id, Violation::flow_control("more credit than an exchange can hold"), now);
         }
         self.on_body(id, Arrived { chunk: body, end }, now)
+    }
+
+    /// An interim response arrived. `proceed` says that the peer asks for the body (100), so that its time does not run
+    /// until it has the body.
+    ///
+    /// # Errors
+    /// See [`InFlight::on_head`].
+    pub fn on_interim(&mut self, id: Uuid, head: H, proceed: bool, now: Instant) -> Outcome {
+        let Some(exchange) = self.live(id) else { return Ok(()) };
+        if exchange.theirs != Theirs::Idle {
+            return self.violation(id, Violation::protocol("an interim response behind the head"), now);
+        }
+        if exchange.interims == MAX_INTERIMS {
+            return self.violation(id, Violation::protocol("too many interim responses"), now);
+        }
+        exchange.interims += 1;
+        exchange.touched = now;
+        if proceed && exchange.ours == Ours::Open {
+            exchange.head_due = None;
+        }
+        exchange.heads_in.push_back(head);
+        exchange.wake_reader();
+        Ok(())
     }
 
     /// The peer's head is unusable; `what` says why.

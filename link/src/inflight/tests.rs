@@ -168,7 +168,7 @@ impl Pair {
                 };
                 known.responded = true;
                 let head = TunnelResponse {
-                    id: known.id.to_string(),
+                    id: proto::id_text(known.id),
                     status: 200,
                     body: vec![0; inline].into(),
                     end_stream: end,
@@ -226,10 +226,10 @@ impl Pair {
         let id = Uuid::from_u128(self.exchanges.len() as u128 + 1);
         let body = vec![0; inline].into();
         let request = |window| {
-            TunnelRequest { id: id.to_string(), body, end_stream: end, window, ..TunnelRequest::default() }
+            TunnelRequest { id: proto::id_text(id), body, end_stream: end, window, ..TunnelRequest::default() }
                 .into()
         };
-        if self.gateway.open(id, inline, end, self.now, request).is_ok() {
+        if self.gateway.open(id, Opening { inline: inline, end: end, waits: false }, self.now, request).is_ok() {
             let request = Transfer { sent: inline, finished: end, ..Transfer::default() };
             self.exchanges.push(Known {
                 id,
@@ -361,18 +361,18 @@ proptest! {
         let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
         for id in 1..4u128 {
             let id = Uuid::from_u128(id);
-            table.open(id, 0, false, now, |_| TunnelRequest::default().into()).unwrap();
+            table.open(id, Opening { inline: 0, end: false, waits: false }, now, |_| TunnelRequest::default().into()).unwrap();
         }
         while table.next_frame(now).is_some() {}
         for (kind, id, len, end) in frames {
             let id = Uuid::from_u128(id);
             let outcome = match kind {
                 0 => table.on_head(id, 200, vec![0; len].into(), end, len as u32, now),
-                1 => table.on_data(TunnelData { id: id.to_string(), chunk: vec![0; len].into(), end_stream: end }, now),
+                1 => table.on_data(TunnelData { id: proto::id_text(id), chunk: vec![0; len].into(), end_stream: end }, now),
                 2 => table.on_close(TunnelClose::because(id, Reason::try_from(len as i32 % 12).unwrap_or(Reason::Done), ""), now),
-                3 => table.on_window(&TunnelWindow { id: id.to_string(), credit: (len as u32) << 16 }, now),
+                3 => table.on_window(&TunnelWindow { id: proto::id_text(id), credit: (len as u32) << 16 }, now),
                 4 => table.on_invalid_head(id, "garbage", now),
-                _ => table.on_data(TunnelData { id: "x".repeat(len % 40), ..TunnelData::default() }, now),
+                _ => table.on_data(TunnelData { id: "x".repeat(len % 40).into(), ..TunnelData::default() }, now),
             };
             if let Err(too_many) = outcome {
                 table.close(CloseReason::Protocol(too_many.to_string()));
@@ -396,7 +396,7 @@ fn a_silent_peer_is_given_up_at_the_limit_and_told() {
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     let id = Uuid::from_u128(1);
-    table.open(id, 0, true, now, |_| TunnelRequest::default().into()).unwrap();
+    table.open(id, Opening { inline: 0, end: true, waits: false }, now, |_| TunnelRequest::default().into()).unwrap();
     assert!(table.next_frame(now + Duration::from_secs(3)).is_some());
     assert!(
         table.expire(now + Duration::from_millis(12_999)),
@@ -416,7 +416,7 @@ fn control_frames_leave_before_bodies_and_bodies_take_turns() {
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     for id in 1..=2u128 {
         let id = Uuid::from_u128(id);
-        table.open(id, 0, false, now, |_| TunnelRequest::default().into()).unwrap();
+        table.open(id, Opening { inline: 0, end: false, waits: false }, now, |_| TunnelRequest::default().into()).unwrap();
         let mut chunk = Bytes::from(vec![id.as_u128() as u8; 40_000]);
         let _ = table.poll_send(id, &mut chunk, &cx());
     }
@@ -438,7 +438,7 @@ fn an_abort_before_hand_over_sends_nothing() {
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     let id = Uuid::from_u128(1);
-    table.open(id, 0, true, now, |_| TunnelRequest::default().into()).unwrap();
+    table.open(id, Opening { inline: 0, end: true, waits: false }, now, |_| TunnelRequest::default().into()).unwrap();
     table.on_reader_gone(id);
     assert!(table.next_frame(now).is_none());
     assert!(table.exchanges.is_empty());
@@ -464,9 +464,9 @@ fn spending_credit_one_does_not_have_closes_the_link_the_third_time() {
     let mut outcomes = Vec::new();
     for id in 1..=3u128 {
         let id = Uuid::from_u128(id);
-        table.open(id, 0, true, now, |_| TunnelRequest::default().into()).unwrap();
+        table.open(id, Opening { inline: 0, end: true, waits: false }, now, |_| TunnelRequest::default().into()).unwrap();
         table.on_head(id, 200, Bytes::new(), false, 0, now).unwrap();
-        let data = || TunnelData { id: id.to_string(), chunk: vec![0; 32 * 1024].into(), end_stream: false };
+        let data = || TunnelData { id: proto::id_text(id), chunk: vec![0; 32 * 1024].into(), end_stream: false };
         table.on_data(data(), now).unwrap();
         table.on_data(data(), now).unwrap();
         outcomes.push(table.on_data(data(), now).is_ok());

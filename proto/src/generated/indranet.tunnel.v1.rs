@@ -236,22 +236,23 @@ pub mod connect_error {
 /// obs-text, that is not UTF-8). Hop-by-hop fields are never carried: connection, keep-alive,
 /// proxy-connection, transfer-encoding, upgrade and te other than "trailers".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Header {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub name: ::prost::bytes::Bytes,
     #[prost(bytes = "bytes", tag = "2")]
     pub value: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TunnelRequest {
     /// the request's UUID (v4, hyphenated), chosen by the gateway; also x-request-id, logs, traces
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub method: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub method: ::prost::bytes::Bytes,
     /// path and query exactly as received
-    #[prost(string, tag = "3")]
-    pub path: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub path: ::prost::bytes::Bytes,
     #[prost(message, repeated, tag = "4")]
     pub headers: ::prost::alloc::vec::Vec<Header>,
     /// the body or its beginning, at most max_chunk, counts against credit
@@ -261,8 +262,8 @@ pub struct TunnelRequest {
     #[prost(bool, tag = "6")]
     pub end_stream: bool,
     /// Host or :authority as received
-    #[prost(string, tag = "8")]
-    pub authority: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub authority: ::prost::bytes::Bytes,
     /// http or https, as the client spoke it
     #[prost(string, tag = "9")]
     pub scheme: ::prost::alloc::string::String,
@@ -294,8 +295,8 @@ pub struct TunnelRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TunnelResponse {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
     #[prost(uint32, tag = "2")]
     pub status: u32,
     #[prost(message, repeated, tag = "3")]
@@ -319,11 +320,14 @@ pub struct TunnelResponse {
     /// credit on top of initial_window for the request body
     #[prost(uint32, tag = "10")]
     pub window: u32,
+    /// with status 101: the protocol that both directions speak from here on
+    #[prost(string, tag = "11")]
+    pub upgrade: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TunnelData {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
     /// at most max_chunk
     #[prost(bytes = "bytes", tag = "2")]
     pub chunk: ::prost::bytes::Bytes,
@@ -335,8 +339,8 @@ pub struct TunnelData {
 /// With any other reason: both directions end at once and the receiver drops what it still holds.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TunnelClose {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
     #[prost(enumeration = "tunnel_close::Reason", tag = "2")]
     pub reason: i32,
     /// for logs, at most 256 bytes
@@ -424,8 +428,8 @@ pub mod tunnel_close {
 /// Grants credit: the receiver of this frame may send that many more body bytes on request id.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TunnelWindow {
-    #[prost(string, tag = "1")]
-    pub id: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
     #[prost(uint32, tag = "2")]
     pub credit: u32,
 }

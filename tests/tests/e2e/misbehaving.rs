@@ -47,7 +47,7 @@ impl Scene {
     }
 
     /// The client asks, and the rogue has answered with the head of a body.
-    async fn begun(&mut self) -> String {
+    async fn begun(&mut self) -> bytes::Bytes {
         let id = self.asked().await.id;
         self.rogue.send(frames::head(&id));
         assert_eq!(self.client.reader.head().await.status(), 200);
@@ -59,7 +59,7 @@ impl Scene {
     }
 
     /// The client is told that the response is bad, and the rogue that its exchange is over.
-    async fn assert_bad_response(&mut self, id: &str, reason: Reason) {
+    async fn assert_bad_response(&mut self, id: impl AsRef<[u8]>, reason: Reason) {
         let head = self.response().await.head;
         assert_eq!((head.status(), head.value("indranet-error")), (502, Some("upstream_bad_response")));
         assert_eq!(self.rogue.close_of(id).await, reason);

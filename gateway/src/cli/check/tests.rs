@@ -24,7 +24,7 @@ fn what_is_not_given_has_the_documented_default() {
     assert_eq!(config.limits.grace_period, Duration::from_secs(30));
     assert_eq!(config.limits.header_timeout, Duration::from_secs(10));
     assert_eq!(config.limits.max_concurrent, 1024);
-    assert!(config.public_url.is_none() && config.audiences.is_empty() && threads.is_none());
+    assert!(config.public_url.is_none() && config.audiences.is_empty() && threads == Reactors::usual());
     assert_eq!((log_format, log_level.as_str()), (log::Format::Text, "info"));
 }
 

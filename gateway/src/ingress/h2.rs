@@ -1,0 +1,205 @@
+//! HTTP/2 towards clients, on hyper's server: its framing has no two readings that a proxy would have to tell apart.
+
+use std::{convert::Infallible, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, header::{CONTENT_LENGTH, EXPECT}};
+use hyper::{
+    body::Incoming,
+    ext::Protocol,
+    server::conn::http2,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use link::{Beginning, Ending, Opened};
+use proto::{Fields, HttpVersion, TargetForm, limits};
+use session::ResponseHead;
+use tracing::debug;
+use uuid::Uuid;
+
+use super::{
+    Ingress, aborted,
+    answer::{AnswerHead, Own, Relayed},
+    head::{Head, Target},
+    request::Begun,
+};
+use crate::{
+    client::Client,
+    connections::Connection,
+    error::{Asked, IngressError},
+    socket::{Rewound, Socket},
+};
+use body::ResponseBody;
+use upload::Rest;
+
+mod body;
+mod tunnel;
+mod upload;
+
+/// What is kept of a response for a stream that takes nothing.
+const SEND_BUFFER: usize = 64 * 1024;
+/// How many requests a client may have in progress on one connection.
+const MAX_STREAMS: u32 = 200;
+/// Credit of a client for one request body, and for all of a connection. Small: what is read waits for the agent's credit.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Silence after which a client is asked whether it is still there, and how long it may take to answer.
+const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Serves one connection, of which `read` was read already.
+pub(crate) fn serve(
+    socket: Socket,
+    read: Bytes,
+    client: Client,
+    ingress: Arc<Ingress>,
+) -> impl Connection + Send {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let ingress = Arc::clone(&ingress);
+        async move { Ok::<_, Infallible>(handle(&ingress, request, &client).await) }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(limits::MAX_HEAD_BYTES as u32)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_local_error_reset_streams(64)
+        .max_pending_accept_reset_streams(20)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .enable_connect_protocol();
+    builder.serve_connection(TokioIo::new(Rewound::new(read, socket)), service)
+}
+
+/// Answers one request, whatever happens.
+///
+/// # Cancel safety
+/// Dropping the future, or the response's body, cancels the request at the agent.
+async fn handle(ingress: &Arc<Ingress>, request: Request<Incoming>, client: &Client) -> Response<ResponseBody> {
+    let id = Uuid::new_v4();
+    let mut observation = ingress.metrics.begin();
+    let asked = Asked::of_map(request.method(), request.headers());
+    match forward(ingress, id, request, client).await {
+        Ok((opened, switch)) => {
+            let (head, opened) = opened;
+            debug!(request = %id, status = head.status.as_u16(), "head received");
+            let relayed = Relayed::new(id, asked.is_head(), head, opened, observation);
+            match switch {
+                Some(switch) => switch.answer(relayed, ingress),
+                None => response(relayed.head, ResponseBody::relayed(relayed.download)),
+            }
+        }
+        Err(error) => {
+            let Own { head, body } = ingress.refuse(id, &error, &asked, &mut observation);
+            response(head, ResponseBody::own(body, observation))
+        }
+    }
+}
+
+type Answered = (ResponseHead, session::Exchange);
+
+async fn forward(
+    ingress: &Arc<Ingress>,
+    id: Uuid,
+    mut request: Request<Incoming>,
+    client: &Client,
+) -> Result<(Answered, Option<tunnel::Switch>), IngressError> {
+    let protocol = request.extensions().get::<Protocol>().cloned();
+    let switch_to = protocol.map(|_| hyper::upgrade::on(&mut request));
+    let (head, mut body) = head(request)?;
+    let is_upgrade = head.upgrade.is_some();
+    let route = ingress.route(&head)?;
+    let (begun, rest) = if is_upgrade {
+        (Begun::default(), None)
+    } else {
+        begin(&mut body, route.session.inline_limit())
+    };
+    let Opened { sender, mut receiver } = ingress.open(id, route, head, begun, client)?;
+    let switch = match (switch_to, sender) {
+        (Some(on), Some(sender)) => Some(tunnel::Switch { on, sender }),
+        (_, Some(sender)) => {
+            let (chunk, ending) = rest.unwrap_or_default();
+            let rest = Rest { body, chunk, ending };
+            ingress.uploads.spawn(upload::run(rest, sender, Arc::clone(&ingress.metrics)));
+            None
+        }
+        _ => None,
+    };
+    // hyper's server cannot send interim responses.
+    let head = loop {
+        let head = receiver.head().await.map_err(aborted)?;
+        if !head.interim {
+            break head;
+        }
+    };
+    if head.upgrade.is_some() != (is_upgrade && head.status == http::StatusCode::SWITCHING_PROTOCOLS) {
+        return Err(IngressError::UpstreamBadResponse);
+    }
+    Ok(((head, receiver), switch))
+}
+
+/// What of a body is there, and what of that did not fit.
+type Left = (Bytes, Option<Ending<hyper::Error>>);
+
+fn begin(body: &mut Incoming, limit: usize) -> (Begun, Option<Left>) {
+    let Beginning { inline, rest, ending } = Beginning::of(body, limit);
+    let end = rest.is_empty() && matches!(ending, Some(Ending::Clean));
+    (Begun { inline, end }, Some((rest, ending)))
+}
+
+fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
+    let (mut parts, body) = request.into_parts();
+    let protocol = parts.extensions.remove::<Protocol>();
+    if parts.method == Method::CONNECT && protocol.is_none() {
+        return Err(IngressError::MethodNotAllowed);
+    }
+    let mut target = Target::of(&parts.uri)?;
+    // What authority there is may be a pseudo-field or a Host (RFC 9113, section 8.3.1).
+    if target.form == TargetForm::Absolute {
+        target.form = TargetForm::Origin;
+    }
+    parts.headers.remove(EXPECT); // answered by this hop, when the body is first read
+    let head = Head {
+        method: match &protocol {
+            // RFC 8441 to RFC 6455: what the service speaks is HTTP/1.1.
+            Some(_) => Bytes::from_static(b"GET"),
+            None => Bytes::copy_from_slice(parts.method.as_str().as_bytes()),
+        },
+        target,
+        version: HttpVersion::HttpVersion2,
+        fields: fields(&parts.headers, protocol.is_some()),
+        upgrade: protocol.map(|protocol| Bytes::copy_from_slice(protocol.as_str().as_bytes())),
+        expect_continue: false,
+    };
+    Ok((head, body))
+}
+
+fn fields(headers: &HeaderMap, is_websocket: bool) -> Fields {
+    let mut fields = Fields::from(headers);
+    join_cookies(&mut fields);
+    if is_websocket && !fields.contains("sec-websocket-key") {
+        fields.push("sec-websocket-key", tunnel::key());
+    }
+    fields
+}
+
+/// HTTP/2 lets a cookie travel in crumbs; HTTP/1.1 does not (RFC 9113, section 8.2.3).
+fn join_cookies(fields: &mut Fields) {
+    if fields.all("cookie").nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<Bytes> = fields.all("cookie").cloned().collect();
+    fields.set("cookie", crumbs.join(&b"; "[..]));
+}
+
+fn response(head: AnswerHead, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.fields.to_map();
+    if let Some(length) = head.content_length {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response
+}
