@@ -6,6 +6,7 @@ mod credential;
 mod gateway_url;
 mod host;
 mod proxy;
+mod route;
 mod settings;
 mod sign;
 mod slug;

@@ -1,14 +1,20 @@
 use std::{borrow::Cow, fmt, time::Duration};
 
-use proto::{AgentId, Credential};
+use proto::{AgentId, Credential, limits};
 
-use crate::Proxies;
+use crate::{Proxies, UpstreamTls};
 
-/// Everything an agent needs to run, checked.
+/// Everything an agent needs to run, checked. [`Config::new`] has the defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The local service.
     pub upstream: Upstream,
+    /// Other services for some paths.
+    pub routes: Vec<Route>,
+    /// Whom to believe that it is such a service, if it is asked over TLS.
+    pub upstream_tls: UpstreamTls,
+    /// What services see as `host`.
+    pub host: HostField,
     /// Where to dial, in the order in which to try; never empty.
     pub gateways: Vec<GatewayUrl>,
     /// What may stand between here and there.
@@ -25,6 +31,30 @@ pub struct Config {
     pub max_concurrent: u32,
 }
 
+impl Config {
+    /// An agent that never gives up and serves as much as its gateway allows.
+    pub fn new(
+        upstream: Upstream,
+        gateways: Vec<GatewayUrl>,
+        agent_id: AgentId,
+        credential: Credential,
+    ) -> Self {
+        Self {
+            upstream,
+            routes: Vec::new(),
+            upstream_tls: UpstreamTls::default(),
+            host: HostField::Preserve,
+            gateways,
+            proxies: Proxies::none(),
+            agent_id,
+            credential,
+            max_retries: None,
+            grace_period: limits::DRAIN_DEADLINE,
+            max_concurrent: 0,
+        }
+    }
+}
+
 /// A service that speaks HTTP on a TCP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
@@ -32,6 +62,45 @@ pub struct Upstream {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// Whether TLS is spoken below it.
+    pub tls: bool,
+    /// Which requests are sent in HTTP/2.
+    pub http2: Http2,
+}
+
+/// Which requests a service gets in HTTP/2. Upgrades, as to WebSocket, always go in HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    /// None.
+    Never,
+    /// Calls of gRPC, which cannot do without.
+    ForGrpc,
+    /// All, if the service agrees while TLS is set up.
+    IfOffered,
+    /// All.
+    Always,
+}
+
+/// A service for the paths below a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Whole segments of a path, without a slash at the end. Empty for every path.
+    pub prefix: String,
+    /// Who serves them.
+    pub upstream: Upstream,
+    /// Whether the service sees paths without the prefix.
+    pub strip_prefix: bool,
+}
+
+/// What a service sees as `host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostField {
+    /// What the client sent.
+    Preserve,
+    /// Its own host and port.
+    Upstream,
+    /// This.
+    Named(String),
 }
 
 /// How the frames of a link travel.
@@ -68,14 +137,40 @@ impl Transport {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority())
+        let scheme = match self.http2 {
+            _ if self.tls => "https",
+            Http2::Always => "h2c",
+            _ => "http",
+        };
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 
 impl Upstream {
+    /// A service that speaks plain HTTP/1.1.
+    pub fn http(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port, tls: false, http2: Http2::Never }
+    }
+
     /// Host and port, as they stand in a URL.
     pub(crate) fn authority(&self) -> String {
         format!("{}:{}", bracketed(&self.host), self.port)
+    }
+
+    /// Host and port, as a client of its own would name them (RFC 9110, section 4.2.3).
+    pub(crate) fn host_field(&self) -> String {
+        let usual = if self.tls { 443 } else { 80 };
+        if self.port == usual { bracketed(&self.host).into_owned() } else { self.authority() }
+    }
+}
+
+impl fmt::Display for HostField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Preserve => "preserve",
+            Self::Upstream => "upstream",
+            Self::Named(name) => name,
+        })
     }
 }
 

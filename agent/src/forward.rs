@@ -1,6 +1,6 @@
 //! One exchange: from the tunnel to the local service and back.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{convert::Infallible, sync::Arc, time::Instant};
 
 use http1::{HeadError, ResponseHead, WrongLength};
 use link::{Abort, TakenUp};
@@ -10,30 +10,33 @@ use uuid::Uuid;
 
 use self::{
     exchange::{Answer, Exchange},
+    interim::Interims,
     request::{InvalidRequest, Request},
 };
 use crate::{
     Event, Observer,
-    upstream::{Pool, UpstreamError},
+    upstream::{Leased, Service, UpstreamError},
 };
 
 mod download;
 mod exchange;
 mod forwarded;
+mod http2;
+mod interim;
 mod request;
 mod response;
+mod routes;
 mod upgrade;
 mod upload;
 
-type Sender = link::Sender<AgentFrame, std::convert::Infallible>;
-type Receiver = link::Receiver<AgentFrame, std::convert::Infallible>;
+type Sender = link::Sender<AgentFrame, Infallible>;
+type Receiver = link::Receiver<AgentFrame, Infallible>;
 
-/// Most interim responses that are passed on. The gateway takes no more.
-const MAX_INTERIMS: u32 = 16;
+pub(crate) use routes::Routes;
 
-/// Serves exchanges from one local service.
+/// Serves exchanges from local services.
 pub(crate) struct Forwarder {
-    pool: Pool,
+    routes: Routes,
     observer: Observer,
 }
 
@@ -63,84 +66,112 @@ enum Failure {
 }
 
 impl Forwarder {
-    pub(crate) fn new(pool: Pool, observer: Observer) -> Arc<Self> {
-        Arc::new(Self { pool, observer })
+    pub(crate) fn new(routes: Routes, observer: Observer) -> Arc<Self> {
+        Arc::new(Self { routes, observer })
     }
 
     /// Carries one exchange to its end. `inline` is as much of a body as may travel inside a head.
     ///
     /// # Cancel safety
     /// Dropping the future aborts the exchange at both ends.
-    pub(crate) async fn serve(
-        &self,
+    pub(crate) fn serve(
+        self: Arc<Self>,
         id: Uuid,
-        request: TunnelRequest,
-        exchange: TakenUp<AgentFrame, std::convert::Infallible>,
+        mut frame: TunnelRequest,
+        exchange: TakenUp<AgentFrame, Infallible>,
         inline: usize,
-    ) {
+    ) -> impl Future<Output = ()> + Send + 'static {
         let begun = Instant::now();
-        let method = String::from_utf8_lossy(&request.method).into_owned();
-        let path = request.path.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let method = String::from_utf8_lossy(&frame.method).into_owned();
+        let path = frame.path.split(|byte| *byte == b'?').next().unwrap_or_default();
         let path = String::from_utf8_lossy(path).into_owned();
-        let client = request.client_addr.parse().ok();
-        let outcome = self.forward(id, request, client, exchange, inline).await;
-        let duration = begun.elapsed();
-        let Outcome { status, bytes, error } = outcome;
-        (self.observer)(Event::Request { id, method, path, status, duration, bytes, error, client });
-    }
-
-    async fn forward(
-        &self,
-        id: Uuid,
-        request: TunnelRequest,
-        client: Option<SocketAddr>,
-        exchange: TakenUp<AgentFrame, std::convert::Infallible>,
-        inline: usize,
-    ) -> Outcome {
-        let TakenUp { mut sender, receiver } = exchange;
-        match self.ask(id, request, client, receiver, &mut sender).await {
-            Ok((head, exchange)) if head.is_switching() => upgrade::run(id, head, exchange, sender).await,
-            Ok((head, exchange)) => response::relay(id, head, exchange, sender, &self.pool, inline).await,
-            Err(failure) => Outcome::default().fail(failure, sender),
+        let client = frame.client_addr.parse().ok();
+        // Not inside the future: what is moved into a task is copied, and a frame is large.
+        let (destination, seen) = self.routes.pick(&frame.path);
+        frame.path = seen;
+        let request = Request::new(frame, client, destination.host.as_ref());
+        let service = Arc::clone(&destination.service);
+        async move {
+            let outcome = forward(id, request, &service, exchange, inline).await;
+            let duration = begun.elapsed();
+            let Outcome { status, bytes, error } = outcome;
+            (self.observer)(Event::Request { id, method, path, status, duration, bytes, error, client });
         }
     }
+}
 
-    /// Sends the request and passes on what the service says before its final head.
-    async fn ask(
-        &self,
-        id: Uuid,
-        request: TunnelRequest,
-        client: Option<SocketAddr>,
-        receiver: Receiver,
-        sender: &mut Sender,
-    ) -> Result<(ResponseHead, Exchange), Failure> {
-        let request = Request::new(request, client)?;
-        let (mut exchange, mut answer) = Exchange::begin(&request, receiver, &self.pool, sender).await?;
-        // It is a part of what was read from the link, which a long response need not keep alive.
-        drop(request);
-        let mut interims = 0;
-        let mut asked = false;
-        loop {
-            match answer {
-                Answer::Head(head) if !head.is_interim() => return Ok((head, exchange)),
-                Answer::Silence => {
-                    asked = true;
-                    response::proceed(id, sender);
+async fn forward(
+    id: Uuid,
+    request: Result<Request, InvalidRequest>,
+    service: &Service,
+    exchange: TakenUp<AgentFrame, Infallible>,
+    inline: usize,
+) -> Outcome {
+    let TakenUp { mut sender, receiver } = exchange;
+    let request = match request {
+        Ok(request) => request,
+        Err(invalid) => return Outcome::default().fail(invalid, sender),
+    };
+    let connection = match connect(service, &request, &mut sender).await {
+        Ok(Leased::Http1(connection)) => connection,
+        Ok(Leased::Http2(lease)) => {
+            // Boxed, as everything is that is not the usual way: a task is as large as its largest branch.
+            return Box::pin(http2::serve(id, request, receiver, sender, lease, service, inline)).await;
+        }
+        Err(failure) => return Outcome::default().fail(failure, sender),
+    };
+    let mut exchange = Exchange::new(connection, &request, receiver);
+    match ask(id, request, service, &mut exchange, &mut sender).await {
+        Ok(head) if head.is_switching() => Box::pin(upgrade::run(id, head, exchange, sender)).await,
+        Ok(head) => {
+            let (outcome, reusable) = response::relay(id, head, &mut exchange, sender, inline).await;
+            if let Some(patience) = reusable {
+                service.http1.put(exchange.connection, patience);
+            }
+            outcome
+        }
+        Err(failure) => Outcome::default().fail(failure, sender),
+    }
+}
+
+/// What the request can be sent on.
+async fn connect(service: &Service, request: &Request, sender: &mut Sender) -> Result<Leased, Failure> {
+    if !service.prefers_http2(request.is_upgrade(), || request.is_grpc()) {
+        return exchange::connect(&service.http1, sender).await.map(Leased::Http1);
+    }
+    tokio::select! {
+        leased = Box::pin(service.lease()) => Ok(leased?),
+        abort = sender.stopped() => Err(Failure::Exchange(abort)),
+    }
+}
+
+/// Sends the request and passes on what the service says before its final head.
+async fn ask(
+    id: Uuid,
+    request: Request,
+    service: &Service,
+    exchange: &mut Exchange,
+    sender: &mut Sender,
+) -> Result<ResponseHead, Failure> {
+    let mut answer = exchange.begin(&request, &service.http1, sender).await?;
+    // It is a part of what was read from the link, which a long response need not keep alive.
+    drop(request);
+    let mut interims = Interims::new(id);
+    loop {
+        match answer {
+            Answer::Head(head) if !head.is_interim() => return Ok(head),
+            Answer::Silence => {
+                interims.proceed(sender);
+                exchange.on_continue();
+            }
+            Answer::Head(mut head) => {
+                if head.status == 100 {
                     exchange.on_continue();
                 }
-                Answer::Head(head) => {
-                    let proceed = head.status == 100;
-                    if proceed {
-                        exchange.on_continue();
-                    }
-                    if interims < MAX_INTERIMS && !(proceed && asked) {
-                        interims += 1;
-                        response::interim(id, head, sender).map_err(UpstreamError::Fields)?;
-                    }
-                }
+                interims.pass_on(response::frame(id, &mut head)?, sender);
             }
-            answer = exchange.answer(sender).await?;
         }
+        answer = exchange.answer(sender).await?;
     }
 }
 
@@ -176,14 +207,19 @@ fn blame(failure: &Failure, begun: bool) -> Option<(Reason, &'static str)> {
         Failure::Request(_) => (Reason::Protocol, "the request is none that HTTP can carry"),
         Failure::Length(_) => (Reason::Protocol, "the request's body is not as long as it declared"),
         Failure::Upstream(error) => match error {
-            UpstreamError::Connect { .. } => (Reason::UpstreamConnect, "the local service cannot be reached"),
+            UpstreamError::Connect { .. } | UpstreamError::Tls { .. } => {
+                (Reason::UpstreamConnect, "the local service cannot be reached")
+            }
             UpstreamError::ConnectTimeout { .. } => {
                 (Reason::UpstreamConnect, "the local service does not accept connections")
             }
-            UpstreamError::Head(HeadError::TooLarge | HeadError::TooManyFields) | UpstreamError::Fields(_) => {
+            UpstreamError::Head(HeadError::TooLarge | HeadError::TooManyFields)
+            | UpstreamError::Fields(_) => {
                 (Reason::TooLarge, "the local service answered with too large a head")
             }
-            UpstreamError::Head(_) | UpstreamError::Status(_) => (Reason::UpstreamReset, "the local service did not answer in HTTP"),
+            UpstreamError::Head(_) | UpstreamError::Status(_) => {
+                (Reason::UpstreamReset, "the local service did not answer in HTTP")
+            }
             _ if begun => (Reason::UpstreamReset, "the local service broke off in the middle"),
             _ => (Reason::UpstreamReset, "the local service broke off before it answered"),
         },

@@ -15,7 +15,8 @@ pub mod ui;
 mod upstream;
 
 pub use cli::Shutdown;
-pub use config::{Config, GatewayUrl, Transport, Upstream};
+pub use config::{Config, GatewayUrl, HostField, Http2, Route, Transport, Upstream};
 pub use event::{Event, Observer};
 pub use proxy::{InvalidProxy, Proxies};
 pub use run::{RunError, run};
+pub use upstream::{InvalidCa, UpstreamTls};

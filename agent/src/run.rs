@@ -18,9 +18,8 @@ use crate::{
     backoff::Backoff,
     choice::{self, Failures, Reached},
     connection::{ConnectFailure, Connector, Ready},
-    forward::Forwarder,
+    forward::{Forwarder, Routes},
     session::{Notice, Session},
-    upstream::Pool,
 };
 
 /// Pause after the gateway refused credentials that it used to accept.
@@ -98,10 +97,10 @@ enum Leaving {
 impl Agent {
     fn new(config: Config, observer: Observer, shutdown: CancellationToken) -> Self {
         let config = Arc::new(config);
-        let pool = Pool::new(config.upstream.clone());
+        let routes = Routes::new(&config);
         Self {
             connector: Connector::new(Arc::clone(&config)),
-            forwarder: Forwarder::new(pool, Arc::clone(&observer)),
+            forwarder: Forwarder::new(routes, Arc::clone(&observer)),
             config,
             observer,
             shutdown,

@@ -178,8 +178,7 @@ impl Session {
         match self.link.take_up(id, queued, request.end_stream, request.window) {
             Ok(exchange) => {
                 let forwarder = Arc::clone(&self.forwarder);
-                let inline = self.inline;
-                self.exchanges.spawn(async move { forwarder.serve(id, request, exchange, inline).await });
+                self.exchanges.spawn(forwarder.serve(id, request, exchange, self.inline));
                 Ok(())
             }
             Err(OpenError::Duplicate) => self.link.table().strike("a request id that is in use", now),

@@ -79,7 +79,14 @@ fn wrong_usage_ends_with_2() {
 fn wrong_settings_end_with_78_and_name_the_remedy() {
     for (arguments, remedy) in [
         (&["connect"][..], "`agent-tunnel connect 3000`"),
-        (&["connect", "https://localhost"], "https are not supported yet"),
+        (&["connect", "ftp://localhost"], "is not a local service"),
+        (
+            &["connect", "http://localhost", "--upstream-protocol", "https"],
+            "in the --upstream-protocol https",
+        ),
+        (&["connect", "3000", "--upstream-ca", "/nonexistent"], "cannot read certificates from /nonexistent"),
+        (&["connect", "3000", "--host", "a b"], "say preserve, upstream or a name"),
+        (&["connect", "3000", "--route", "/api"], "write --route /prefix=target"),
         (&["connect", "http://localhost/app"], "leave the path off"),
         (&["connect", "localhost"], "say a port, host:port or http://host:port"),
         (&["connect", "3000", "--gateway", "gw.example.com"], "is not a gateway; write grpc://"),
@@ -173,6 +180,51 @@ fn a_flag_goes_before_a_variable_and_a_variable_before_the_file() {
         assert!(stdout.lines().any(|other| other == line), "{line} is not in\n{stdout}");
     }
     assert!(!stdout.contains("itk_"), "{stdout}");
+}
+
+#[test]
+fn services_for_some_paths_come_from_flags_or_from_the_file() {
+    let directory = Directory::new("routes");
+    let config = directory.file(
+        "agent.toml",
+        "target = 'https://web'\nhost = 'upstream'\n[[routes]]\nprefix = '/api/'\ntarget = '4000'\nstrip_prefix = true\n",
+    );
+    let (code, stdout, stderr) = run(&["validate", "--config", &config]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let table = "[[routes]]\nprefix = \"/api\"\ntarget = \"http://127.0.0.1:4000\"\nstrip_prefix = true\n";
+    assert!(stdout.contains(table) && stdout.contains("target = \"https://web:443\""), "{stdout}");
+    assert!(stdout.contains("host = \"upstream\""), "{stdout}");
+
+    let again = directory.file("again.toml", stdout.split_once("\n\n").unwrap().1);
+    assert_eq!(
+        run(&["validate", "--config", &again])
+            .1
+            .split_once("\n\n")
+            .unwrap()
+            .1
+            .lines()
+            .skip(1)
+            .collect::<Vec<_>>(),
+        stdout.split_once("\n\n").unwrap().1.lines().skip(1).collect::<Vec<_>>(),
+        "what is printed means the same"
+    );
+
+    let (_, stdout, _) =
+        run(&["validate", "--config", &config, "--route", "/b=5000", "--route", "/c=h2c://x"]);
+    assert!(
+        !stdout.contains("/api") && stdout.contains("\"/b\"") && stdout.contains("\"h2c://x:80\""),
+        "{stdout}"
+    );
+}
+
+#[test]
+fn an_insecure_agent_says_so_loudly() {
+    for arguments in [&["--upstream-insecure"][..], &["--upstream-insecure", "--quiet"]] {
+        let (code, stdout, stderr) = outcome(program().args(["validate", "https://web"]).args(arguments));
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains("WARN") && stderr.contains("NOT checked"), "{stderr}");
+        assert!(stdout.contains("upstream_insecure = true"), "{stdout}");
+    }
 }
 
 #[test]

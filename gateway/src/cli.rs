@@ -2,6 +2,7 @@
 
 mod check;
 pub(crate) mod dev;
+mod password;
 mod serve;
 mod settings;
 mod token;
@@ -35,6 +36,7 @@ enum Command {
     /// Manage the tokens of agents
     #[command(subcommand)]
     Token(token::Command),
+    Password(password::Password),
     Completions(Completions),
     Man(Manual),
 }
@@ -47,6 +49,7 @@ impl Arguments {
             Command::Dev(settings) => dev::dev(settings),
             Command::Validate(layers) => serve::validate(*layers),
             Command::Token(command) => command.run(),
+            Command::Password(password) => password.run(),
             Command::Completions(completions) => completions.print::<Self>(),
             Command::Man(manual) => manual.print::<Self>(),
         }

@@ -2,6 +2,11 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use proto::{AgentId, limits};
 
+use crate::{
+    Pages,
+    edge::{Network, Policies},
+};
+
 /// Everything a gateway needs to run, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,6 +32,23 @@ pub struct Config {
     pub ws_origins: Vec<String>,
     /// Times and amounts.
     pub limits: Limits,
+    /// What is asked of clients.
+    pub edge: EdgeConfig,
+}
+
+/// What is asked of clients, and whose word counts. By default nothing, and nobody's.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeConfig {
+    /// Proxies in front that are believed about whom they speak for.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether connections of those proxies begin with a PROXY header.
+    pub proxy_protocol: bool,
+    /// The longest request body, unless an agent's policy says otherwise.
+    pub max_body: Option<u64>,
+    /// What a browser is shown of an error.
+    pub pages: Pages,
+    /// What is asked agent by agent.
+    pub policies: Policies,
 }
 
 /// Times and amounts, each with a default.
@@ -81,6 +103,12 @@ impl UrlTemplate {
     /// [`InvalidUrlTemplate`] if it does not.
     pub fn parse(text: &str) -> Result<Self, InvalidUrlTemplate> {
         text.contains("{agent}").then(|| Self(text.to_owned())).ok_or(InvalidUrlTemplate)
+    }
+
+    /// The URL of a host name that an agent has besides.
+    pub(crate) fn url_of(&self, host: &str) -> String {
+        let scheme = if self.0.starts_with("http://") { "http" } else { "https" };
+        format!("{scheme}://{host}")
     }
 
     /// The URL of one agent.

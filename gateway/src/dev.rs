@@ -9,7 +9,7 @@ use session::{AgentIdPattern, Credentials, Grant};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{Config, Gateway, Limits, Reactors, ServeError, sample, tokens};
+use crate::{Config, EdgeConfig, Gateway, Limits, Reactors, ServeError, sample, tokens};
 
 mod check;
 
@@ -191,6 +191,7 @@ fn config(options: &DevOptions) -> Config {
         audiences: Vec::new(),
         ws_origins: Vec::new(),
         limits: Limits::default(),
+        edge: EdgeConfig::default(),
     }
 }
 
@@ -208,15 +209,12 @@ fn agent_config(
 ) -> agent::Config {
     // An unspecified address listens on loopback as well.
     let host = if gateway.ip().is_unspecified() { "127.0.0.1".to_owned() } else { gateway.ip().to_string() };
+    let upstream = Upstream::http(upstream.ip().to_string(), upstream.port());
+    let gateways = vec![GatewayUrl { transport, tls: false, host, port: gateway.port() }];
     agent::Config {
-        upstream: Upstream { host: upstream.ip().to_string(), port: upstream.port() },
-        gateways: vec![GatewayUrl { transport, tls: false, host, port: gateway.port() }],
-        proxies: agent::Proxies::none(),
-        agent_id,
-        credential: credential.clone(),
         max_retries: Some(3),
         grace_period: Limits::default().grace_period,
-        max_concurrent: 0,
+        ..agent::Config::new(upstream, gateways, agent_id, credential.clone())
     }
 }
 

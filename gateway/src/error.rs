@@ -4,18 +4,23 @@ mod asked;
 mod format;
 mod render;
 mod respond;
+mod texts;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
+
+use crate::edge;
 
 pub(crate) use asked::Asked;
 pub(crate) use respond::respond;
+pub use respond::Pages;
+pub(crate) use texts::Text;
 
 /// Why a request is answered by the gateway instead of by the service behind an agent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-#[allow(dead_code, reason = "the table of what a client may be told is complete, not every limit exists yet")]
 pub(crate) enum IngressError {
     /// No `Host`, two of them, or one that is not a host name.
     #[error("no single valid host name")]
@@ -50,6 +55,27 @@ pub(crate) enum IngressError {
         /// When to try again; `None` hides that the agent is known, behind a 404.
         retry_after: Option<Duration>,
     },
+    /// The agent is served over https only, and the client asked on plain HTTP. No error, but an answer of the gateway's own.
+    #[error("asked on plain HTTP for what is served over https only")]
+    HttpsOnly {
+        /// The same resource over https.
+        location: Bytes,
+    },
+    /// No user's name and password, where one is needed.
+    #[error("no valid name and password")]
+    Unauthorized,
+    /// The client's address is not among those that may ask.
+    #[error("the client's address may not ask this agent")]
+    Forbidden,
+    /// More requests, or wrong passwords, than may come in that time.
+    #[error("too many requests in a short time")]
+    RateLimited {
+        /// When the next one may come.
+        retry_after: Duration,
+    },
+    /// The request went through this gateway again and again.
+    #[error("the request goes round in circles")]
+    LoopDetected,
     /// The body is over the limit.
     #[error("request body over the limit")]
     BodyTooLarge,
@@ -77,9 +103,6 @@ pub(crate) enum IngressError {
     /// No response head in time.
     #[error("no response head in time")]
     ResponseTimeout,
-    /// A fault of the gateway.
-    #[error("internal error")]
-    Internal,
 }
 
 /// Whose side an error is on.
@@ -107,44 +130,56 @@ pub(crate) struct Explanation {
     /// Whose side is at fault.
     pub(crate) side: Side,
     /// What happened and what to do.
-    pub(crate) detail: &'static str,
+    pub(crate) text: Text,
 }
 
 impl IngressError {
     /// Everything a client is told.
     pub(crate) fn explanation(&self) -> Explanation {
         use Side::{Agent, Client, Gateway, Service};
-        let (status, code, title, side, detail) = match self {
-            Self::BadHost => (400, "bad_host", "Bad host", Client, BAD_HOST),
-            Self::BadRequest => (400, "bad_request", "Malformed request", Client, BAD_REQUEST),
-            Self::BadTarget => (400, "bad_target", "Malformed address", Client, BAD_TARGET),
-            Self::ExpectationFailed => (417, "expectation_failed", "Expectation failed", Client, EXPECTATION),
-            Self::UnsupportedVersion => (505, "unsupported_version", "Unsupported version", Client, VERSION),
-            Self::BadFraming => (400, "bad_framing", "Ambiguous request body", Client, BAD_FRAMING),
-            Self::ClientGone => (400, "client_cancelled", "Request broken off", Client, CLIENT_GONE),
-            Self::MethodNotAllowed => (405, "method_not_allowed", "Method not allowed", Client, METHOD),
-            Self::AgentNotFound => (404, "agent_not_found", "No such agent", Client, NOT_FOUND),
+        let (status, code, title, side, text) = match self {
+            Self::BadHost => (400, "bad_host", "Bad host", Client, texts::BAD_HOST),
+            Self::BadRequest => (400, "bad_request", "Malformed request", Client, texts::BAD_REQUEST),
+            Self::BadTarget => (400, "bad_target", "Malformed address", Client, texts::BAD_TARGET),
+            Self::ExpectationFailed => {
+                (417, "expectation_failed", "Expectation failed", Client, texts::EXPECTATION)
+            }
+            Self::UnsupportedVersion => {
+                (505, "unsupported_version", "Unsupported version", Client, texts::VERSION)
+            }
+            Self::BadFraming => (400, "bad_framing", "Ambiguous request body", Client, texts::BAD_FRAMING),
+            Self::ClientGone => (400, "client_cancelled", "Request broken off", Client, texts::CLIENT_GONE),
+            Self::MethodNotAllowed => {
+                (405, "method_not_allowed", "Method not allowed", Client, texts::METHOD)
+            }
+            Self::AgentNotFound => (404, "agent_not_found", "Nothing here", Client, texts::NOT_FOUND),
             Self::AgentOffline { retry_after: None } => {
-                (404, "agent_offline", "Agent offline", Agent, OFFLINE)
+                (404, "agent_offline", "Agent offline", Agent, texts::OFFLINE)
             }
             Self::AgentOffline { retry_after: Some(_) } => {
-                (503, "agent_offline", "Agent offline", Agent, OFFLINE)
+                (503, "agent_offline", "Agent offline", Agent, texts::OFFLINE)
             }
-            Self::BodyTooLarge => (413, "body_too_large", "Request body too large", Client, BODY),
-            Self::UriTooLong => (414, "uri_too_long", "Request address too long", Client, URI),
-            Self::HeadTooLarge => (431, "head_too_large", "Request headers too large", Client, HEAD),
-            Self::Overloaded => (503, "overloaded", "Too busy", Gateway, OVERLOADED),
-            Self::Draining => (503, "draining", "Shutting down", Gateway, DRAINING),
-            Self::UpstreamRefused => (502, "upstream_refused", "Service unreachable", Service, REFUSED),
+            Self::HttpsOnly { .. } => (308, "https_only", "Moved to https", Client, texts::HTTPS_ONLY),
+            Self::Unauthorized => (401, "unauthorized", "Sign in first", Client, texts::UNAUTHORIZED),
+            Self::Forbidden => (403, "forbidden", "Not from your address", Client, texts::FORBIDDEN),
+            Self::RateLimited { .. } => (429, "rate_limited", "Too many requests", Client, texts::RATE),
+            Self::LoopDetected => (508, "loop_detected", "Going in circles", Service, texts::LOOP),
+            Self::BodyTooLarge => (413, "body_too_large", "Request body too large", Client, texts::BODY),
+            Self::UriTooLong => (414, "uri_too_long", "Request address too long", Client, texts::URI),
+            Self::HeadTooLarge => (431, "head_too_large", "Request headers too large", Client, texts::HEAD),
+            Self::Overloaded => (503, "overloaded", "Too busy", Gateway, texts::OVERLOADED),
+            Self::Draining => (503, "draining", "Shutting down", Gateway, texts::DRAINING),
+            Self::UpstreamRefused => {
+                (502, "upstream_refused", "Service unreachable", Service, texts::REFUSED)
+            }
             Self::UpstreamBadResponse => {
-                (502, "upstream_bad_response", "Bad response from the service", Service, BAD_RESPONSE)
+                (502, "upstream_bad_response", "Bad response from the service", Service, texts::BAD_RESPONSE)
             }
-            Self::TunnelLost => (502, "tunnel_lost", "Tunnel lost", Agent, LOST),
-            Self::ResponseTimeout => (504, "response_timeout", "No answer in time", Service, TIMEOUT),
-            Self::Internal => (500, "internal", "Internal error", Gateway, INTERNAL),
+            Self::TunnelLost => (502, "tunnel_lost", "Tunnel lost", Agent, texts::LOST),
+            Self::ResponseTimeout => (504, "response_timeout", "No answer in time", Service, texts::TIMEOUT),
         };
         let status = StatusCode::from_u16(status).expect("the table holds three-digit statuses");
-        Explanation { status, code, title, side, detail }
+        Explanation { status, code, title, side, text }
     }
 
     /// The stable code of the `indranet-error` field, for programs and metrics.
@@ -156,10 +191,23 @@ impl IngressError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::AgentOffline { retry_after } => *retry_after,
+            Self::RateLimited { retry_after } => Some(*retry_after),
             Self::Overloaded => Some(Duration::from_secs(1)),
             Self::Draining => Some(Duration::from_secs(5)),
             _ => None,
         }
+    }
+}
+
+impl From<edge::TooLarge> for IngressError {
+    fn from(_: edge::TooLarge) -> Self {
+        Self::BodyTooLarge
+    }
+}
+
+impl From<edge::Loop> for IngressError {
+    fn from(_: edge::Loop) -> Self {
+        Self::LoopDetected
     }
 }
 
@@ -173,37 +221,17 @@ impl Side {
             Self::Service => "service",
         }
     }
-}
 
-const BAD_HOST: &str =
-    "The request must name exactly one valid host. Send one Host header such as <agent>.<domain>.";
-const BAD_REQUEST: &str = "The request is not HTTP as RFC 9112 describes it. Check the program that sent it.";
-const BAD_TARGET: &str = "The address in the request line is not a path or a URL. Percent-encode what is special in it.";
-const EXPECTATION: &str = "The only expectation that can be met is 100-continue. Send the request without Expect.";
-const VERSION: &str = "This gateway speaks HTTP/1.0, HTTP/1.1 and HTTP/2.";
-const CLIENT_GONE: &str = "The request ended before its body was complete. Send it again.";
-const BAD_FRAMING: &str = "The length of the request body is ambiguous. Send either Content-Length or \
-    Transfer-Encoding: chunked, and only one of them.";
-const METHOD: &str = "This method cannot go through the tunnel. Use another one.";
-const NOT_FOUND: &str = "No agent is reachable under this host name. Check the spelling of the address; if the agent \
-    is yours, check that it is connected under this id.";
-const OFFLINE: &str = "The agent of this host name is not connected. Try again later; if it is yours, start it or see \
-    its log.";
-const BODY: &str = "The request body is larger than this gateway accepts. Send a smaller one.";
-const URI: &str = "The address of the request is longer than this gateway accepts. Send a shorter one.";
-const HEAD: &str = "The header fields of the request are more, or larger, than this gateway accepts. Send fewer; a \
-    large cookie is the usual cause.";
-const OVERLOADED: &str = "As many requests as allowed are already in progress. Try again in a moment.";
-const DRAINING: &str = "This gateway is shutting down and takes no new requests. Try again in a moment.";
-const REFUSED: &str = "The agent is connected, but cannot reach the service behind it. If the service is yours, start \
-    it and check the address that the agent was given; the agent's log names the reason.";
-const BAD_RESPONSE: &str = "The service behind the agent broke off or sent something that is not HTTP. If it is yours, \
-    see its log; the agent's log names the reason.";
-const LOST: &str = "The link to the agent broke before an answer came; the request may have been carried out all the \
-    same. Try again if that does no harm.";
-const TIMEOUT: &str = "The service behind the agent did not begin to answer in time. If it is yours, see what it is \
-    busy with, or allow more time at the gateway.";
-const INTERNAL: &str = "The gateway made a mistake. Its log has the reason under this request id.";
+    /// A few words for people.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Client => "the request",
+            Self::Gateway => "this gateway",
+            Self::Agent => "the agent, or its link to this gateway",
+            Self::Service => "the service behind the agent",
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use crate::{
     client::Client,
-    error::{self, Asked, IngressError},
+    edge::{Admission, Edge},
+    error::{self, Asked, IngressError, Pages},
     metrics::{Observation, Outcome, RequestMetrics},
     route::{Domains, Target},
 };
@@ -34,6 +35,8 @@ mod request;
 /// The public side of a gateway.
 pub(crate) struct Ingress {
     pub(crate) domains: Domains,
+    pub(crate) edge: Edge,
+    pub(crate) pages: Pages,
     pub(crate) registry: Arc<Registry>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) metrics: Arc<RequestMetrics>,
@@ -46,16 +49,19 @@ pub(crate) struct Route {
     pub(crate) session: Arc<Session>,
     /// The host and port as the client sent them.
     pub(crate) authority: Bytes,
+    /// What the edge let it in with.
+    pub(crate) admission: Admission,
 }
 
 impl Ingress {
-    /// Finds the session for a request.
+    /// Finds the session for a request that may have it.
     ///
     /// # Errors
-    /// [`IngressError`] if there is none, or the request does not say for whom it is.
-    fn route(&self, head: &Head) -> Result<Route, IngressError> {
+    /// [`IngressError`] if there is none, the request does not say for whom it is, or may not go there.
+    fn route(&self, head: &mut Head, client: &Client) -> Result<Route, IngressError> {
         let Target { agent_id, authority } = self.domains.target(head)?;
-        Ok(Route { session: self.session(&agent_id)?, authority })
+        let admission = self.edge.admit(&agent_id, &authority, head, client)?;
+        Ok(Route { session: self.session(&agent_id, &admission)?, authority, admission })
     }
 
     /// Opens the exchange of a request with what of its body is there.
@@ -68,9 +74,8 @@ impl Ingress {
         route: Route,
         head: Head,
         begun: Begun,
-        client: &Client,
     ) -> Result<Opened<GatewayFrame, ResponseHead>, IngressError> {
-        let request = request::outgoing(id, head, route.authority, begun, client)?;
+        let request = request::outgoing(id, head, route.authority, begun, &route.admission)?;
         self.metrics.received(request.body.len());
         self.call(&route.session, id, request)
     }
@@ -94,7 +99,7 @@ impl Ingress {
         }
     }
 
-    fn session(&self, agent_id: &AgentId) -> Result<Arc<Session>, IngressError> {
+    fn session(&self, agent_id: &AgentId, admission: &Admission) -> Result<Arc<Session>, IngressError> {
         if let Some(session) = self.registry.pick(agent_id.as_str()) {
             return Ok(session);
         }
@@ -102,7 +107,7 @@ impl Ingress {
             return Err(IngressError::Draining);
         }
         if self.authenticator.credentials().knows(agent_id) {
-            return Err(IngressError::AgentOffline { retry_after: None });
+            return Err(IngressError::AgentOffline { retry_after: admission.offline() });
         }
         Err(IngressError::AgentNotFound)
     }
@@ -111,7 +116,7 @@ impl Ingress {
     fn refuse(&self, id: Uuid, error: &IngressError, asked: &Asked, observation: &mut Observation) -> Own {
         info!(request = %id, method = asked.method(), code = error.code(), %error, "answered by the gateway");
         observation.ended(Outcome::Error(error.code()));
-        let (parts, body) = error::respond(error, id, &asked.headers()).into_parts();
+        let (parts, body) = error::respond(error, id, &asked.headers(), self.pages).into_parts();
         let mut fields = Fields::from(&parts.headers);
         let has_length = fields.contains("content-length");
         fields.remove("content-length");
@@ -137,6 +142,7 @@ fn aborted(abort: Abort) -> IngressError {
     debug!(%abort, "exchange ended before its head");
     match abort {
         Abort::Local(Reason::Cancelled) => IngressError::ClientGone,
+        Abort::Local(Reason::TooLarge) => IngressError::BodyTooLarge,
         Abort::Peer { reason: Reason::UpstreamConnect, .. } => IngressError::UpstreamRefused,
         Abort::Peer { reason: Reason::Refused, .. } => IngressError::Overloaded,
         Abort::Peer { reason: Reason::Timeout, .. } | Abort::Local(Reason::Timeout) => {

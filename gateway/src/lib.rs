@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod connections;
 pub mod dev;
+pub mod edge;
 mod error;
 mod grpc;
 mod ingress;
@@ -19,7 +20,8 @@ mod socket;
 pub mod tokens;
 
 pub use cli::Shutdown;
-pub use config::{Config, InvalidUrlTemplate, Limits, UrlTemplate};
+pub use config::{Config, EdgeConfig, InvalidUrlTemplate, Limits, UrlTemplate};
+pub use error::Pages;
 pub use reactors::Reactors;
 pub use server::{Addresses, Gateway, ServeError, serve};
 pub use tokens::{TokenFile, TokenFileError};

@@ -5,11 +5,14 @@ use std::net::Ipv6Addr;
 use bytes::Bytes;
 use proto::{AgentId, Fields, HttpVersion};
 
-use crate::{error::IngressError, ingress::head::Head};
+use crate::{edge::Hosts, error::IngressError, ingress::head::Head};
 
-/// The domains whose direct children are agents.
+/// The domains whose direct children are agents, and the host names that agents have besides.
 #[derive(Clone, Debug)]
-pub(crate) struct Domains(Box<[String]>);
+pub(crate) struct Domains {
+    domains: Box<[String]>,
+    hosts: Hosts,
+}
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +25,12 @@ pub(crate) struct Target {
 
 impl Domains {
     /// Takes lower-case domains without a dot at either end.
-    pub(crate) fn new(domains: &[String]) -> Self {
-        Self(domains.into())
+    pub(crate) fn new(domains: &[String], hosts: &Hosts) -> Self {
+        Self { domains: domains.into(), hosts: hosts.clone() }
     }
 
     /// Finds the agent that a request names: by the authority of an absolute target, else by `Host`. No other field
-    /// ever routes.
+    /// ever routes. A host name of an agent's own goes before its id under a domain, and both before a wildcard.
     ///
     /// # Errors
     /// [`IngressError::BadHost`] if there is no single well-formed host
@@ -42,10 +45,17 @@ impl Domains {
 
     fn agent_id(&self, host: &str) -> Option<AgentId> {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        if self.0.contains(&host) {
+        let own = self.hosts.exactly(&host).cloned();
+        own.or_else(|| self.child(&host)).or_else(|| self.hosts.below(&host).cloned())
+    }
+
+    /// The agent whose id stands before a domain.
+    fn child(&self, host: &str) -> Option<AgentId> {
+        if self.domains.iter().any(|domain| domain == host) {
             return None;
         }
-        let labels = self.0.iter().filter_map(|domain| host.strip_suffix(domain.as_str())?.strip_suffix('.'));
+        let domains = self.domains.iter();
+        let labels = domains.filter_map(|domain| host.strip_suffix(domain.as_str())?.strip_suffix('.'));
         labels.filter_map(|label| AgentId::parse(label).ok()).next()
     }
 }

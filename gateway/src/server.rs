@@ -20,10 +20,10 @@ use tracing::{info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
-    Config, Limits, Reactors, TokenFileError, UrlTemplate,
+    Config, Limits, Reactors, TokenFileError,
     admin::Admin,
-    client::Client,
     connections::{Connection, Connections, run},
+    edge::Edge,
     grpc::GrpcService,
     ingress::{Ingress, h1::Patience, public},
     listener::Listener,
@@ -142,8 +142,7 @@ impl Gateway {
 
     /// The URLs under which an agent will be reachable.
     pub fn public_urls(&self, agent_id: &AgentId) -> Vec<String> {
-        let Config { public_url, domains, .. } = &self.config;
-        public_urls(public_url.as_ref(), domains, self.addresses.http.port(), agent_id)
+        public_urls(&self.config, self.addresses.http.port(), agent_id)
     }
 
     /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
@@ -165,7 +164,9 @@ impl Gateway {
         );
         let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
         let ingress = Arc::new(Ingress {
-            domains: Domains::new(&config.domains),
+            domains: Domains::new(&config.domains, config.edge.policies.hosts()),
+            edge: Edge::new(&config.edge),
+            pages: config.edge.pages,
             registry,
             authenticator: Arc::clone(&authenticator),
             metrics: Arc::clone(&metrics.requests),
@@ -184,7 +185,7 @@ impl Gateway {
         let patience = patience(&config.limits);
         let accepting = [
             clients.accept(http, move |stream, peer, pause| {
-                let client = Client { addr: peer, scheme: "http" };
+                let client = ingress.edge.client(peer, "http");
                 public::serve(Socket::new(stream), client, Arc::clone(&ingress), patience, pause)
             }),
             agents.accept(grpc, move |stream, peer, pause| run(http2(stream, &tunnel, peer), peer, pause)),
@@ -248,21 +249,19 @@ fn terms(config: &Config) -> Terms {
 }
 
 fn urls_of(config: &Config, port: u16) -> Box<PublicUrls> {
-    let (template, domains) = (config.public_url.clone(), config.domains.clone());
-    Box::new(move |agent_id| public_urls(template.as_ref(), &domains, port, agent_id))
+    let config = config.clone();
+    Box::new(move |agent_id| public_urls(&config, port, agent_id))
 }
 
-fn public_urls(
-    template: Option<&UrlTemplate>,
-    domains: &[String],
-    port: u16,
-    agent_id: &AgentId,
-) -> Vec<String> {
-    if let Some(template) = template {
-        return vec![template.url(agent_id)];
+/// A URL for the agent's id, and one for each host name that it has besides.
+fn public_urls(config: &Config, port: u16, agent_id: &AgentId) -> Vec<String> {
+    let hosts = config.edge.policies.hosts().of(agent_id);
+    if let Some(template) = &config.public_url {
+        return [template.url(agent_id)].into_iter().chain(hosts.map(|host| template.url_of(host))).collect();
     }
     let port = if port == 80 { String::new() } else { format!(":{port}") };
-    domains.iter().map(|domain| format!("http://{agent_id}.{domain}{port}")).collect()
+    let names = config.domains.iter().map(|domain| format!("{agent_id}.{domain}"));
+    names.chain(hosts.map(str::to_owned)).map(|name| format!("http://{name}{port}")).collect()
 }
 
 fn patience(limits: &Limits) -> Patience {

@@ -1,6 +1,6 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
-use ::agent::{Config, Event, GatewayUrl, Observer, Proxies, RunError, Shutdown, Transport, Upstream};
+use ::agent::{Config, Event, GatewayUrl, Observer, RunError, Shutdown, Transport, Upstream};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -22,21 +22,10 @@ impl Agent {
 
     /// The configuration of such an agent.
     pub fn config(transport: Transport, gateway: SocketAddr, name: &str, upstream: SocketAddr) -> Config {
-        Config {
-            upstream: Upstream { host: upstream.ip().to_string(), port: upstream.port() },
-            gateways: vec![GatewayUrl {
-                transport,
-                tls: false,
-                host: gateway.ip().to_string(),
-                port: gateway.port(),
-            }],
-            proxies: Proxies::none(),
-            agent_id: credentials::agent_id(name),
-            credential: credentials::credential(name),
-            max_retries: None,
-            grace_period: Duration::from_secs(30),
-            max_concurrent: 0,
-        }
+        let upstream = Upstream::http(upstream.ip().to_string(), upstream.port());
+        let host = gateway.ip().to_string();
+        let gateways = vec![GatewayUrl { transport, tls: false, host, port: gateway.port() }];
+        Config::new(upstream, gateways, credentials::agent_id(name), credentials::credential(name))
     }
 
     /// An agent with a configuration of the scenario's choice.

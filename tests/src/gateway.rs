@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use ::agent::Transport;
-use ::gateway::{Addresses, Config, Gateway as Bound, Limits, Reactors, ServeError, Shutdown};
+use ::gateway::{Addresses, Config, EdgeConfig, Gateway as Bound, Limits, Reactors, ServeError, Shutdown};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Metrics, Wire, credentials, eventually};
@@ -29,6 +29,13 @@ impl Gateway {
         let mut limits = Limits::default();
         adjust(&mut limits);
         let config = config(limits, PathBuf::new());
+        let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
+        Self::run(bound, config)
+    }
+
+    /// A gateway that asks something of clients, see [`crate::edge`].
+    pub async fn start_with_edge(edge: EdgeConfig) -> Self {
+        let config = Config { edge, ..config(Limits::default(), PathBuf::new()) };
         let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
         Self::run(bound, config)
     }
@@ -127,5 +134,6 @@ fn config(limits: Limits, tokens: PathBuf) -> Config {
         audiences: Vec::new(),
         ws_origins: Vec::new(),
         limits,
+        edge: EdgeConfig::default(),
     }
 }

@@ -4,6 +4,7 @@
 //!   their lives.
 //! - [`Service`]: a local service written as a function. [`Upstream`]: one played by the scenario itself, byte by byte.
 //! - [`Wire`]: HTTP/1.1 by hand, for clients and upstreams alike, which sees how a connection ended.
+//! - [`H2`]: a client that speaks HTTP/2.
 //! - [`Rogue`]: an agent at the level of frames, which does as it is told.
 //! - [`Relay`]: a way to the gateway that can fall silent.
 //! - [`over_every_transport!`]: makes the tests of a scenario, one for each transport.
@@ -15,7 +16,9 @@
 
 mod agent;
 mod credentials;
+mod edge;
 mod gateway;
+mod h2;
 mod metrics;
 mod noise;
 mod patience;
@@ -32,7 +35,9 @@ pub use self::{
     credentials::{
         AGENT, OFFLINE_AGENT, OTHER_AGENT, WRONG_SECRET, agent_id, credential, grant, introduction, signed,
     },
+    edge::edge,
     gateway::{DOMAIN, Gateway},
+    h2::H2,
     metrics::Metrics,
     noise::noise,
     patience::{PATIENCE, eventually, within},

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use ::agent::Transport;
-use ::gateway::Limits;
+use ::gateway::{EdgeConfig, Limits};
 
 use crate::{AGENT, Agent, Gateway, Message, Request, Wire};
 
@@ -27,6 +27,14 @@ impl Tunnel {
         adjust: impl FnOnce(&mut Limits),
     ) -> Self {
         let gateway = Gateway::start_with(adjust).await;
+        let mut agent = Agent::start(transport, gateway.port(transport), AGENT, upstream);
+        agent.online().await;
+        Self { gateway, agent }
+    }
+
+    /// A tunnel to `upstream` whose gateway asks something of clients, see [`crate::edge`].
+    pub async fn start_with_edge(transport: Transport, upstream: SocketAddr, edge: EdgeConfig) -> Self {
+        let gateway = Gateway::start_with_edge(edge).await;
         let mut agent = Agent::start(transport, gateway.port(transport), AGENT, upstream);
         agent.online().await;
         Self { gateway, agent }

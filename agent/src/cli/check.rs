@@ -1,16 +1,17 @@
 //! From what was given to what is valid.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use ::cli::{Span, log};
-use agent::{Config, GatewayUrl, InvalidProxy};
+use agent::{Config, GatewayUrl, HostField, InvalidCa, InvalidProxy, UpstreamTls};
 use proto::{AgentId, InvalidAgentId, limits};
 
 use super::{
     credential::{self, CredentialError},
     gateway_url::{self, GatewayUrlError},
     proxy,
-    settings::Settings,
+    route::{self, RouteError},
+    settings::{RouteSettings, Settings},
     slug::slug,
     target::{self, TargetError},
 };
@@ -31,6 +32,14 @@ pub(super) enum ConfigError {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error("`{0}` cannot be the --host; say preserve, upstream or a name")]
+    Host(String),
+    #[error("--upstream-ca is not usable")]
+    Ca(#[from] InvalidCa),
+    #[error("--upstream-insecure believes any certificate; leave it or --upstream-ca off")]
+    CaAndInsecure,
+    #[error(transparent)]
     Gateway(#[from] GatewayUrlError),
     #[error(
         "{0}: TLS to the gateway is not supported by this version; dial grpc:// or ws:// on a network you trust"
@@ -49,7 +58,9 @@ pub(super) enum ConfigError {
 impl Checked {
     /// Fills in defaults and checks everything that can be checked without opening a socket.
     pub(super) fn new(settings: Settings) -> Result<Self, ConfigError> {
-        let upstream = target::parse(&settings.target.ok_or(ConfigError::NoTarget)?)?;
+        let protocol = settings.upstream_protocol;
+        let upstream = target::parse(&settings.target.ok_or(ConfigError::NoTarget)?, protocol)?;
+        let upstream_tls = upstream_tls(settings.upstream_ca.as_deref(), settings.upstream_insecure)?;
         let gateways = gateways(&settings.gateway)?;
         if let Some(url) = gateways.iter().find(|url| url.tls) {
             return Err(ConfigError::Tls(url.clone()));
@@ -60,25 +71,36 @@ impl Checked {
             None => slug(&credential.token, &upstream),
         };
         let config = Config {
-            upstream,
-            gateways,
+            upstream_tls,
+            host: host(settings.host)?,
+            routes: route::routes(&settings.route, settings.routes, protocol)?,
             proxies: proxy::proxies(settings.proxy.as_ref())?,
-            agent_id,
-            credential,
             max_retries: settings.max_retries,
             grace_period: grace_period(settings.grace_period)?,
             max_concurrent: settings.max_concurrent.unwrap_or_default(),
+            ..Config::new(upstream, gateways, agent_id, credential)
         };
         let log_format = settings.log_format.unwrap_or_default();
         Ok(Self { config, quiet: settings.quiet.unwrap_or_default(), log_format })
     }
 
-    /// The settings that would give the same again, but for the token.
+    /// The settings that would give the same again, but for the token and the files that are named.
     pub(super) fn into_settings(self) -> Settings {
-        let Config { upstream, gateways, agent_id, max_retries, grace_period, max_concurrent, .. } =
-            self.config;
+        let Config { upstream, host, routes, gateways, agent_id, .. } = self.config;
+        let Config { max_retries, grace_period, max_concurrent, .. } = self.config;
+        let routes = routes.into_iter().map(|route| RouteSettings {
+            prefix: if route.prefix.is_empty() { "/".to_owned() } else { route.prefix },
+            target: route.upstream.to_string(),
+            strip_prefix: route.strip_prefix,
+        });
         Settings {
             target: Some(upstream.to_string()),
+            upstream_protocol: None,
+            upstream_ca: None,
+            upstream_insecure: None,
+            host: Some(host.to_string()),
+            route: Vec::new(),
+            routes: routes.collect(),
             gateway: gateways.iter().map(GatewayUrl::to_string).collect(),
             id: Some(agent_id.to_string()),
             proxy: None,
@@ -100,6 +122,20 @@ pub(super) fn gateways(given: &[String]) -> Result<Vec<GatewayUrl>, GatewayUrlEr
         gateway_url::expand(&[gateway_url::DEFAULT.to_owned()])
     } else {
         gateway_url::expand(given)
+    }
+}
+
+fn host(given: Option<String>) -> Result<HostField, ConfigError> {
+    let Some(text) = given else { return Ok(HostField::Preserve) };
+    route::host_field(&text).ok_or(ConfigError::Host(text))
+}
+
+fn upstream_tls(ca: Option<&Path>, insecure: Option<bool>) -> Result<UpstreamTls, ConfigError> {
+    match (ca, insecure.unwrap_or_default()) {
+        (None, false) => Ok(UpstreamTls::default()),
+        (None, true) => Ok(UpstreamTls::insecure()),
+        (Some(path), false) => Ok(UpstreamTls::with_ca(path)?),
+        (Some(_), true) => Err(ConfigError::CaAndInsecure),
     }
 }
 

@@ -2,6 +2,8 @@ use std::io::{self, IsTerminal as _};
 
 use ::cli::{Failure, Layers, Resolved, log, output, signals};
 
+use tracing::warn;
+
 use super::{check::Checked, credential, settings::Settings};
 use crate::Display;
 
@@ -13,6 +15,7 @@ pub(super) fn connect(layers: Layers<Settings>) -> Result<(), Failure> {
     let settings = resolve(layers)?.settings;
     let display = display(&settings);
     begin_log(&settings, display)?;
+    warn_of_insecurity(&settings);
     let Checked { config, .. } = Checked::new(settings).map_err(Failure::configuration)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -30,9 +33,19 @@ pub(super) fn connect(layers: Layers<Settings>) -> Result<(), Failure> {
 pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
     let Resolved { settings, file } = resolve(layers)?;
     begin_log(&settings, Display::Log)?;
+    warn_of_insecurity(&settings);
     let (token_file, log_level) = (settings.token_file.clone(), settings.log_level.clone());
+    let (upstream_protocol, upstream_ca) = (settings.upstream_protocol, settings.upstream_ca.clone());
+    let upstream_insecure = Some(settings.upstream_insecure.unwrap_or_default());
     let checked = Checked::new(settings).map_err(Failure::configuration)?;
-    let settings = Settings { token_file, log_level, ..checked.into_settings() };
+    let settings = Settings {
+        token_file,
+        log_level,
+        upstream_protocol,
+        upstream_ca,
+        upstream_insecure,
+        ..checked.into_settings()
+    };
     let toml = output::settings(&settings).map_err(Failure::runtime)?;
     let origin = file.map_or("no file".to_owned(), |file| file.display().to_string());
     output::write(format!("configuration ok\n\n# from flags, environment and {origin}\n{toml}").as_bytes())
@@ -62,4 +75,13 @@ fn begin_log(settings: &Settings, display: Display) -> Result<(), Failure> {
     let default = if quiet { "warn" } else { log::DEFAULT_LEVEL };
     let level = settings.log_level.as_deref().unwrap_or(default);
     log::init(settings.log_format.unwrap_or_default(), level).map_err(Failure::configuration)
+}
+
+fn warn_of_insecurity(settings: &Settings) {
+    if settings.upstream_insecure.unwrap_or_default() {
+        warn!(
+            "--upstream-insecure: the certificate of the local service is NOT checked; whoever stands between this agent \
+             and the service can read and change everything. Use --upstream-ca instead"
+        );
+    }
 }

@@ -4,15 +4,40 @@ use clap::builder::BoolishValueParser;
 use cli::{Span, log::Format};
 use serde::{Deserialize, Serialize};
 
-use super::{credential::TokenText, proxy::ProxyText};
+use super::{credential::TokenText, proxy::ProxyText, target::Protocol};
 
 /// What `connect` can be told by flags, by variables and by the file. Names are the same in all three.
 #[derive(Clone, Debug, Default, clap::Args, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Settings {
-    /// The local service: a port, host:port or http://host:port
+    /// The local service: a port, host:port, or a URL with http, h2c (HTTP/2 without TLS) or https
     #[arg(env = "INDRANET_TARGET")]
     pub(super) target: Option<String>,
+    /// What the service speaks, where its URL leaves that open [default: http1, or what the URL says]
+    #[arg(long, env = "INDRANET_UPSTREAM_PROTOCOL", value_name = "PROTOCOL")]
+    pub(super) upstream_protocol: Option<Protocol>,
+    /// PEM file with certificates to know an https service by, besides those that this machine trusts
+    #[arg(long, env = "INDRANET_UPSTREAM_CA", value_name = "FILE")]
+    pub(super) upstream_ca: Option<PathBuf>,
+    /// Believe any certificate of an https service: whoever stands in between reads and changes everything
+    #[arg(
+        long,
+        env = "INDRANET_UPSTREAM_INSECURE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) upstream_insecure: Option<bool>,
+    /// What the service sees as host: preserve (the client's), upstream (its own), or a name [default: preserve]
+    #[arg(long, env = "INDRANET_HOST", value_name = "HOST")]
+    pub(super) host: Option<String>,
+    /// Another service for the paths below a prefix: /api=4000 or /api=http://127.0.0.1:4000. May be repeated; the longest
+    /// prefix decides
+    #[arg(long, env = "INDRANET_ROUTE", value_name = "PREFIX=TARGET", value_delimiter = ',')]
+    #[serde(skip)]
+    pub(super) route: Vec<String>,
     /// Where to dial: grpc://, grpcs://, ws:// or wss:// and HOST or HOST:PORT; http:// and https:// stand for gRPC,
     /// then WebSocket. May be repeated, to be tried in that order [default: http://127.0.0.1]
     #[arg(long, env = "INDRANET_GATEWAY", value_name = "URL", value_delimiter = ',')]
@@ -59,10 +84,30 @@ pub(super) struct Settings {
     /// What is logged, e.g. debug or info,agent=trace [default: info; warn with a live display or --quiet]
     #[arg(long, env = "INDRANET_LOG", value_name = "FILTER")]
     pub(super) log_level: Option<String>,
+    /// What --route says, in the file.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) routes: Vec<RouteSettings>,
+}
+
+/// A service for the paths below a prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteSettings {
+    pub(super) prefix: String,
+    pub(super) target: String,
+    /// Whether the service sees paths without the prefix.
+    #[serde(default)]
+    pub(super) strip_prefix: bool,
 }
 
 cli::layer!(Settings {
     target,
+    upstream_protocol,
+    upstream_ca,
+    upstream_insecure,
+    host,
+    route,
     gateway,
     proxy,
     id,
@@ -74,4 +119,5 @@ cli::layer!(Settings {
     quiet,
     log_format,
     log_level,
+    routes,
 });

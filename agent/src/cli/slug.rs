@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     fn slug_of(token: &str, port: u16) -> AgentId {
-        slug(&TokenId::parse(token).unwrap(), &Upstream { host: "127.0.0.1".to_owned(), port })
+        slug(&TokenId::parse(token).unwrap(), &Upstream::http("127.0.0.1", port))
     }
 
     #[test]

@@ -80,7 +80,8 @@ impl Download {
                 return Poll::Ready(Ok(trailers));
             }
             let filled = self.fill(connection, cx);
-            self.pending = self.take(&mut connection.input, limits::MAX_CHUNK).map_err(UpstreamError::Body)?;
+            self.pending =
+                self.take(&mut connection.input, limits::MAX_CHUNK).map_err(UpstreamError::Body)?;
             if !self.pending.is_empty() || self.end.is_some() {
                 continue;
             }
@@ -115,7 +116,9 @@ impl Download {
 
     fn is_all_here(&self, input: &[u8]) -> bool {
         let here = input.len();
-        self.end.is_some() || here >= limits::MAX_CHUNK || self.missing.is_some_and(|missing| here as u64 >= missing)
+        self.end.is_some()
+            || here >= limits::MAX_CHUNK
+            || self.missing.is_some_and(|missing| here as u64 >= missing)
     }
 
     /// Takes what was read, at most `max` bytes. A single piece is not copied; the chunks of a chunked body are, into one.

@@ -2,18 +2,16 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
-    task::{Context, Poll, ready},
-    time::Duration,
+    task::{Context, Poll},
 };
 
 use http1::{Asked, Limits, ResponseHead, ResponseParser};
 use proto::limits;
-use tokio::time::{Sleep, sleep};
 use tracing::debug;
 
 use super::{
     Failure, Receiver, Sender,
+    interim::Patience,
     request::Request,
     upload::{Broken, Upload},
 };
@@ -28,10 +26,6 @@ pub(super) const LIMITS: Limits = Limits {
     chunk_extension_bytes: 16 * 1024,
 };
 
-/// How long a service may be silent on a request that expects to be told to go on. Many do not know of that, and wait for
-/// the body (RFC 9110, section 10.1.1).
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// A request that is being written on a connection, and its response being read.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -39,8 +33,7 @@ pub(super) struct Exchange {
     pub(super) upload: Upload,
     parser: ResponseParser,
     asked: Asked,
-    /// Set while the client waits to be told to go on.
-    patience: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
 }
 
 /// What the service says before its body.
@@ -52,40 +45,32 @@ pub(super) enum Answer {
 }
 
 impl Exchange {
-    /// Writes the request on an idle connection or a fresh one, and waits for the first that the service says.
+    /// Nothing is written yet.
+    pub(super) fn new(connection: Connection, request: &Request, receiver: Receiver) -> Self {
+        let upload = if request.whole { Upload::whole(request) } else { Upload::new(request, receiver) };
+        let patience = Patience::new(upload.is_expecting());
+        Self { connection, upload, parser: ResponseParser::new(LIMITS), asked: request.asked(), patience }
+    }
+
+    /// Writes the request, and waits for the first that the service says.
     ///
     /// The service may close an idle connection at the very moment it is chosen. A request that was not written then goes
     /// out again on a fresh one; one that was written does so only if it [is repeatable](Request::is_repeatable).
-    ///
-    /// # Cancel safety
-    /// Dropping the future closes the connection, so the service sees that nobody waits any more.
     pub(super) async fn begin(
+        &mut self,
         request: &Request,
-        receiver: Receiver,
         pool: &Pool,
         sender: &mut Sender,
-    ) -> Result<(Self, Answer), Failure> {
-        let mut upload = if request.whole { Upload::whole(request) } else { Upload::new(request, receiver) };
-        if let Some(connection) = pool.take() {
-            let mut exchange = Self::new(request, connection, upload);
-            let answer = exchange.answer(sender).await;
-            if !exchange.is_stale(&answer, request) {
-                return answer.map(|answer| (exchange, answer));
-            }
-            upload = if exchange.upload.is_untouched() { exchange.upload } else { Upload::whole(request) };
+    ) -> Result<Answer, Failure> {
+        let answer = self.answer(sender).await;
+        if !self.is_stale(&answer, request) {
+            return answer;
         }
-        let connection = tokio::select! {
-            connection = pool.dial() => connection?,
-            abort = sender.stopped() => return Err(Failure::Exchange(abort)),
-        };
-        let mut exchange = Self::new(request, connection, upload);
-        let answer = exchange.answer(sender).await?;
-        Ok((exchange, answer))
-    }
-
-    fn new(request: &Request, connection: Connection, upload: Upload) -> Self {
-        let patience = upload.is_expecting().then(|| Box::pin(sleep(PATIENCE)));
-        Self { connection, upload, parser: ResponseParser::new(LIMITS), asked: request.asked(), patience }
+        if !self.upload.is_untouched() {
+            self.upload = Upload::whole(request);
+        }
+        self.connection = dial(pool, sender).await?;
+        self.answer(sender).await
     }
 
     /// Whether the service closed an idle connection, and the request may go out once more.
@@ -117,12 +102,7 @@ impl Exchange {
         if let Poll::Ready(abort) = sender.poll_stopped(cx) {
             return Poll::Ready(Err(Failure::Exchange(abort)));
         }
-        if let Some(patience) = &mut self.patience {
-            ready!(patience.as_mut().poll(cx));
-            self.patience = None;
-            return Poll::Ready(Ok(Answer::Silence));
-        }
-        Poll::Pending
+        self.patience.poll(cx).map(|()| Ok(Answer::Silence))
     }
 
     /// Lets the request go on, and says whether there is nothing more to write. A service that takes no more of it may still
@@ -149,7 +129,23 @@ impl Exchange {
 
     /// The service asks for the body.
     pub(super) fn on_continue(&mut self) {
-        self.patience = None;
+        self.patience = Patience::default();
         self.upload.on_continue();
+    }
+}
+
+/// An idle connection or a fresh one, unless the client leaves meanwhile.
+pub(super) async fn connect(pool: &Pool, sender: &mut Sender) -> Result<Connection, Failure> {
+    match pool.take() {
+        Some(connection) => Ok(connection),
+        None => dial(pool, sender).await,
+    }
+}
+
+async fn dial(pool: &Pool, sender: &mut Sender) -> Result<Connection, Failure> {
+    // Boxed, for it is rare and large.
+    tokio::select! {
+        connection = Box::pin(pool.dial()) => Ok(connection?),
+        abort = sender.stopped() => Err(Failure::Exchange(abort)),
     }
 }

@@ -12,7 +12,8 @@ use proto::Fields;
 pub(super) fn add(fields: &mut Fields, client: IpAddr, scheme: &str, authority: &Bytes) {
     let ip = Bytes::from(client.to_string());
     let mut element = BytesMut::with_capacity(48 + ip.len() + scheme.len() + authority.len());
-    let (before, behind): (&[u8], &[u8]) = if client.is_ipv6() { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
+    let (before, behind): (&[u8], &[u8]) =
+        if client.is_ipv6() { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
     for part in [before, &ip, behind, b";host=\"", authority, b"\";proto=", scheme.as_bytes()] {
         element.put_slice(part);
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
+use http::{Method, Uri, header};
 use http1::{Asked, BodyLength, Connection, is_target, write_request_head};
 use proto::{
     Fields, Header, TunnelRequest,
@@ -11,6 +12,7 @@ use proto::{
 };
 
 use super::forwarded;
+use crate::Upstream;
 
 /// A request that was checked, and can be written any number of times.
 #[derive(Debug)]
@@ -58,8 +60,12 @@ pub(super) enum InvalidRequest {
 
 impl Request {
     /// Checks what came over the wire, believing nothing, and adds what the service shall know. `client` is the address
-    /// in the frame.
-    pub(super) fn new(mut frame: TunnelRequest, client: Option<SocketAddr>) -> Result<Self, InvalidRequest> {
+    /// in the frame; `host` stands in for the authority in it.
+    pub(super) fn new(
+        mut frame: TunnelRequest,
+        client: Option<SocketAddr>,
+        host: Option<&Bytes>,
+    ) -> Result<Self, InvalidRequest> {
         check(&frame)?;
         let EndToEnd { fields, content_length } =
             EndToEnd::from_wire(std::mem::take(&mut frame.headers), frame.content_length)?;
@@ -70,7 +76,7 @@ impl Request {
         };
 
         let mut list = Fields::with_capacity(fields.len() + 8);
-        list.push("host", frame.authority.clone());
+        list.push("host", host.unwrap_or(&frame.authority).clone());
         let theirs = fields.into_wire().into_iter();
         theirs.filter(|field| !is_ours(field)).for_each(|Header { name, value }| list.push(name, value));
         list.push("x-request-id", frame.id);
@@ -100,9 +106,48 @@ impl Request {
         write_request_head(out, &self.method, &self.path, &self.fields, self.length.into(), connection);
     }
 
+    /// The head as HTTP/2 has it. What it has no name for is in the service's address.
+    pub(super) fn to_http2(&self, upstream: &Upstream) -> Result<http::Request<()>, InvalidRequest> {
+        let authority = self.fields.get("host").filter(|host| !host.is_empty());
+        let authority = authority.map_or_else(|| upstream.authority().into(), Bytes::clone);
+        let uri = Uri::builder()
+            .scheme(if upstream.tls { "https" } else { "http" })
+            .authority(&authority[..])
+            .path_and_query(&self.path[..])
+            .build()
+            .map_err(|_| InvalidRequest::Path)?;
+        let mut request = http::Request::new(());
+        *request.method_mut() = Method::from_bytes(&self.method).map_err(|_| InvalidRequest::Method)?;
+        *request.uri_mut() = uri;
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.headers_mut() = self.fields.to_map();
+        request.headers_mut().remove(header::HOST);
+        if let BodyLength::Exactly(length) = self.length {
+            request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+        }
+        Ok(request)
+    }
+
+    /// Whether it is a call of gRPC.
+    pub(super) fn is_grpc(&self) -> bool {
+        const GRPC: &[u8] = b"application/grpc";
+        let kind = self.fields.get("content-type").and_then(|value| value.get(..GRPC.len()));
+        kind.is_some_and(|kind| kind.eq_ignore_ascii_case(GRPC))
+    }
+
+    /// Whether it asks for another protocol.
+    pub(super) fn is_upgrade(&self) -> bool {
+        matches!(self.before_more, BeforeMore::Switch(_))
+    }
+
     /// What its response answers.
     pub(super) fn asked(&self) -> Asked {
-        Asked { head: self.method == "HEAD", upgrade: matches!(self.before_more, BeforeMore::Switch(_)) }
+        Asked { head: self.method == "HEAD", upgrade: self.is_upgrade() }
+    }
+
+    /// Whether the head is all that there is.
+    pub(super) fn is_bodiless(&self) -> bool {
+        self.whole && self.inline.is_empty()
     }
 
     /// Whether sending it twice does nothing twice (RFC 9110, section 9.2.1), and all of it is still here.

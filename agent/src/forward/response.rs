@@ -9,29 +9,33 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use http1::{ResponseHead, Version};
-use proto::{
-    Fields, HttpVersion, TunnelResponse, headers, headers::EndToEnd, headers::InvalidHeaders, id_text,
-};
+use proto::{Fields, HttpVersion, TunnelResponse, headers, headers::EndToEnd, id_text};
 use uuid::Uuid;
 
-use super::{Failure, Outcome, Sender, download::{Download, End}, exchange::Exchange};
-use crate::upstream::{Pool, UpstreamError};
+use super::{
+    Failure, Outcome, Sender,
+    download::{Download, End},
+    exchange::Exchange,
+};
+use crate::upstream::UpstreamError;
 
 /// Longest reason phrase that the gateway takes, in bytes.
 const MAX_REASON: usize = 256;
 
-/// Sends a final response, and gives the connection back to `pool` if both messages on it are whole. A body that breaks
-/// off is aborted, never ended. `inline` is as much as may travel inside the head.
+/// How long a connection may wait for another request, if the service said.
+type Patience = Option<Duration>;
+
+/// Sends a final response, and says whether the connection is of use to others. A body that breaks off is aborted, never
+/// ended. `inline` is as much as may travel inside the head.
 pub(super) async fn relay(
     id: Uuid,
     mut head: ResponseHead,
-    mut exchange: Exchange,
+    exchange: &mut Exchange,
     mut sender: Sender,
-    pool: &Pool,
     inline: usize,
-) -> Outcome {
+) -> (Outcome, Option<Patience>) {
     if head.status >= 600 {
-        return Outcome::default().fail(UpstreamError::Status(head.status), sender);
+        return (Outcome::default().fail(UpstreamError::Status(head.status), sender), None);
     }
     let mut outcome = Outcome { status: Some(head.status), bytes: 0, error: None };
     let reusable = head.keep_alive.then(|| patience(&head.fields));
@@ -41,8 +45,7 @@ pub(super) async fn relay(
     let beginning = poll_fn(|cx| Poll::Ready(download.beginning(&mut exchange.connection, inline, cx))).await;
     let (mut frame, body) = match (frame(id, &mut head), beginning) {
         (Ok(frame), Ok(body)) => (frame, body),
-        (Err(error), _) => return outcome.fail(UpstreamError::Fields(error), sender),
-        (_, Err(error)) => return outcome.fail(error, sender),
+        (Err(error), _) | (_, Err(error)) => return (outcome.fail(error, sender), None),
     };
     drop(head);
     let length = body.len();
@@ -51,24 +54,22 @@ pub(super) async fn relay(
     let ended = frame.end_stream;
     sender.send_head(frame.into(), length, ended);
     if !ended {
-        let relayed = poll_fn(|cx| poll(&mut exchange, &mut download, &mut sender, cx)).await;
+        let relayed = poll_fn(|cx| poll(exchange, &mut download, &mut sender, cx)).await;
         outcome.bytes = download.bytes;
         match relayed {
             // Too large a trailer section is left out rather than the body spoilt.
-            Ok(trailers) => sender.finish(trailers.and_then(|it| headers::trailers_to_wire(it).ok()).unwrap_or_default()),
-            Err(failure) => return outcome.cut(failure, sender),
+            Ok(trailers) => {
+                let trailers = trailers.and_then(|trailers| headers::trailers_to_wire(trailers).ok());
+                sender.finish(trailers.unwrap_or_default());
+            }
+            Err(failure) => return (outcome.cut(failure, sender), None),
         }
     }
     outcome.bytes = download.bytes;
     // A service that answered in full before it took the whole request may never read the rest. Whoever speaks behind its
     // response is not understood.
-    if let Some(patience) = reusable
-        && exchange.upload.is_written()
-        && exchange.connection.input.is_empty()
-    {
-        pool.put(exchange.connection, patience);
-    }
-    outcome
+    let whole = exchange.upload.is_written() && exchange.connection.input.is_empty();
+    (outcome, reusable.filter(|_| whole))
 }
 
 fn poll(
@@ -82,30 +83,11 @@ fn poll(
     download.poll(&mut exchange.connection, sender, cx)
 }
 
-/// Sends an interim response.
-pub(super) fn interim(id: Uuid, mut head: ResponseHead, sender: &mut Sender) -> Result<(), InvalidHeaders> {
-    let frame = TunnelResponse { informational: true, ..frame(id, &mut head)? };
-    sender.send_interim(frame.into());
-    Ok(())
-}
-
-/// Asks the client for the body in the service's place.
-pub(super) fn proceed(id: Uuid, sender: &mut Sender) {
-    let frame = TunnelResponse {
-        id: id_text(id),
-        status: StatusCode::CONTINUE.as_u16().into(),
-        informational: true,
-        version: HttpVersion::HttpVersion11.into(),
-        ..TunnelResponse::default()
-    };
-    sender.send_interim(frame.into());
-}
-
 /// The frame of a head, whose fields are taken.
-pub(super) fn frame(id: Uuid, head: &mut ResponseHead) -> Result<TunnelResponse, InvalidHeaders> {
+pub(super) fn frame(id: Uuid, head: &mut ResponseHead) -> Result<TunnelResponse, UpstreamError> {
     let mut fields = std::mem::take(&mut head.fields);
     fields.remove("content-length"); // read already, and more forgivingly
-    let EndToEnd { fields, .. } = EndToEnd::of(fields)?;
+    let EndToEnd { fields, .. } = EndToEnd::of(fields).map_err(UpstreamError::Fields)?;
     Ok(TunnelResponse {
         id: id_text(id),
         status: head.status.into(),

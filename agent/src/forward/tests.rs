@@ -2,10 +2,12 @@
 //! by byte.
 
 mod connections;
+mod http2;
 mod interim;
 mod requests;
 mod responses;
+mod routing;
 mod scene;
-mod speed;
+mod tls;
 mod upgrades;
 mod uploads;

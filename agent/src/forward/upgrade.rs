@@ -10,7 +10,6 @@ use proto::TunnelResponse;
 use uuid::Uuid;
 
 use super::{Failure, Outcome, Sender, download::Download, exchange::Exchange, response};
-use crate::upstream::UpstreamError;
 
 /// What goes on in both directions.
 struct Switched {
@@ -23,12 +22,17 @@ struct Switched {
 }
 
 /// Sends the 101 and then carries bytes until both directions have ended. The connection is of no use to anybody else.
-pub(super) async fn run(id: Uuid, mut head: ResponseHead, mut exchange: Exchange, mut sender: Sender) -> Outcome {
+pub(super) async fn run(
+    id: Uuid,
+    mut head: ResponseHead,
+    mut exchange: Exchange,
+    mut sender: Sender,
+) -> Outcome {
     let mut outcome = Outcome { status: Some(head.status), bytes: 0, error: None };
     let upgrade = head.upgrade.take().unwrap_or_default();
     let frame = match response::frame(id, &mut head) {
         Ok(frame) => TunnelResponse { upgrade: String::from_utf8_lossy(&upgrade).into_owned(), ..frame },
-        Err(error) => return outcome.fail(UpstreamError::Fields(error), sender),
+        Err(error) => return outcome.fail(error, sender),
     };
     drop(head);
     sender.send_head(frame.into(), 0, false);

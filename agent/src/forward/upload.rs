@@ -86,7 +86,11 @@ impl Upload {
     }
 
     /// Writes as much as the service takes. Ready once all of the request was written.
-    pub(super) fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    pub(super) fn poll(
+        &mut self,
+        connection: &mut Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
         loop {
             self.take(cx)?;
             if self.output.is_empty() {

@@ -6,11 +6,10 @@ use std::{
 
 use bytes::{Buf, BytesMut};
 use proto::limits;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use super::stream::Stream;
 
 /// Room for a head with a small body. An idle connection holds no more than that.
 const SMALL: usize = 8 * 1024;
@@ -19,10 +18,10 @@ const LARGE: usize = limits::MAX_CHUNK + 1024;
 /// With less room than this a read would be too small to be worth a system call.
 const LEAST: usize = 4 * 1024;
 
-/// One connection to the local service, closed by dropping it.
+/// One connection to the local service that speaks HTTP/1.1, closed by dropping it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// What was read and nobody has taken yet.
     pub(crate) input: BytesMut,
     /// How much to make room for. It adapts: a read that left no room is followed by larger ones.
@@ -36,7 +35,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self { stream, input: BytesMut::new(), room: SMALL, received: 0, failed: None, reused: false }
     }
 
@@ -65,7 +64,13 @@ impl Connection {
         output: &mut impl Buf,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        poll_write_buf(Pin::new(&mut self.stream), cx, output)
+        let stream = Pin::new(&mut self.stream);
+        if output.chunk().len() < output.remaining() {
+            return poll_write_buf(stream, cx, output);
+        }
+        let count = ready!(stream.poll_write(cx, output.chunk()))?;
+        output.advance(count);
+        Poll::Ready(Ok(count))
     }
 
     /// Sees to it that all that was written leaves.

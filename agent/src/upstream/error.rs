@@ -15,6 +15,12 @@ pub(crate) enum UpstreamError {
     /// No connection was made in time: nothing was sent.
     #[error("no connection to {address} within {} s: is that the right host, and is the service alive?", CONNECT_TIMEOUT.as_secs())]
     ConnectTimeout { address: String },
+    /// No TLS could be agreed on: nothing was sent.
+    #[error("no TLS with {address}: {source}; is that certificate to be trusted (--upstream-ca FILE)?")]
+    Tls { address: String, source: io::Error },
+    /// The service does not speak HTTP/2, or ended it.
+    #[error("HTTP/2 with the local service failed ({0}): does it speak HTTP/2 on that port?")]
+    Http2(#[source] h2::Error),
     /// The service sent something that is not an HTTP/1.1 response, or a head beyond the limits.
     #[error("bad response ({0}): does the local service speak plain HTTP/1.1 on that port?")]
     Head(#[source] HeadError),
@@ -37,13 +43,20 @@ impl UpstreamError {
         Self::Connect { address: upstream.authority(), source }
     }
 
+    pub(super) fn tls(upstream: &Upstream, source: io::Error) -> Self {
+        Self::Tls { address: upstream.authority(), source }
+    }
+
     pub(super) fn connect_timeout(upstream: &Upstream) -> Self {
         Self::ConnectTimeout { address: upstream.authority() }
     }
 
     /// The service closed the connection where a response should begin.
     pub(crate) fn closed() -> Self {
-        Self::Reset(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed without an answer"))
+        Self::Reset(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the connection was closed without an answer",
+        ))
     }
 }
 

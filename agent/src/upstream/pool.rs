@@ -7,7 +7,10 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Connection, UpstreamError, dial};
+use super::{
+    Connection, UpstreamError, UpstreamTls,
+    dial::{self, Offer},
+};
 use crate::Upstream;
 
 /// Most connections that wait for a request.
@@ -20,7 +23,7 @@ const HEAD_START: Duration = Duration::from_secs(1);
 /// for each would cost every request.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Connections to one local service. Clones share them; the last one to go closes those that are idle.
+/// Connections to one local service that speak HTTP/1.1. Clones share them; the last one to go closes those that are idle.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
     inner: Arc<Inner>,
@@ -29,6 +32,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Inner {
     upstream: Upstream,
+    tls: UpstreamTls,
     idle: Mutex<Idle>,
 }
 
@@ -48,8 +52,8 @@ struct Resting {
 
 impl Pool {
     /// A pool without connections; the first request dials.
-    pub(crate) fn new(upstream: Upstream) -> Self {
-        Self { inner: Arc::new(Inner { upstream, idle: Mutex::default() }) }
+    pub(super) fn new(upstream: Upstream, tls: UpstreamTls) -> Self {
+        Self { inner: Arc::new(Inner { upstream, tls, idle: Mutex::default() }) }
     }
 
     /// An idle connection that is still good as far as anybody knows.
@@ -67,17 +71,19 @@ impl Pool {
     /// A fresh connection.
     ///
     /// # Errors
-    /// [`UpstreamError::Connect`] and [`UpstreamError::ConnectTimeout`].
+    /// [`UpstreamError::Connect`], [`UpstreamError::ConnectTimeout`] and [`UpstreamError::Tls`].
     ///
     /// # Cancel safety
     /// Dropping the future closes what was opened.
     pub(crate) async fn dial(&self) -> Result<Connection, UpstreamError> {
-        dial::dial(&self.inner.upstream).await
+        let Inner { upstream, tls, .. } = &*self.inner;
+        dial::dial(upstream, tls, Offer::Http1).await.map(Connection::new)
     }
 
     /// Keeps a connection whose exchange is over. `patience` is what the service said of its own.
     pub(crate) fn put(&self, mut connection: Connection, patience: Option<Duration>) {
-        let wait = patience.map_or(IDLE_TIMEOUT, |patience| patience.saturating_sub(HEAD_START).min(IDLE_TIMEOUT));
+        let wait =
+            patience.map_or(IDLE_TIMEOUT, |patience| patience.saturating_sub(HEAD_START).min(IDLE_TIMEOUT));
         if wait.is_zero() {
             return;
         }

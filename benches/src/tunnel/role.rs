@@ -7,10 +7,10 @@ use std::{
     thread,
 };
 
-use agent::{GatewayUrl, Proxies, Transport};
+use agent::{GatewayUrl, Transport};
 use anyhow::Context as _;
 use cli::{Failure, Shutdown, log, output};
-use gateway::{Gateway, Limits, Reactors};
+use gateway::{EdgeConfig, Gateway, Limits, Reactors};
 use proto::{AgentId, Credential};
 use session::{AgentIdPattern, Credentials, Grant};
 use tokio::runtime::{Builder, Runtime};
@@ -145,6 +145,7 @@ fn gateway_config() -> gateway::Config {
         audiences: Vec::new(),
         ws_origins: Vec::new(),
         limits: Limits::default(),
+        edge: EdgeConfig::default(),
     }
 }
 
@@ -160,15 +161,12 @@ fn agent_config(
     upstream: SocketAddr,
 ) -> agent::Config {
     let (host, port) = (gateway.ip().to_string(), gateway.port());
+    let upstream = agent::Upstream::http(upstream.ip().to_string(), upstream.port());
+    let gateways = vec![GatewayUrl { transport, tls: false, host, port }];
     agent::Config {
-        upstream: agent::Upstream { host: upstream.ip().to_string(), port: upstream.port() },
-        gateways: vec![GatewayUrl { transport, tls: false, host, port }],
-        proxies: Proxies::none(),
-        agent_id: agent_id(transport),
-        credential: credential.clone(),
         max_retries: Some(0),
         grace_period: Limits::default().grace_period,
-        max_concurrent: 0,
+        ..agent::Config::new(upstream, gateways, agent_id(transport), credential.clone())
     }
 }
 

@@ -11,7 +11,11 @@ use std::{
 };
 
 use ::cli::{Span, log};
-use gateway::{Config, Limits, Reactors, UrlTemplate, tokens::TokenFile};
+use gateway::{
+    Config, EdgeConfig, Limits, Reactors, UrlTemplate,
+    edge::{Policies, Size},
+    tokens::TokenFile,
+};
 
 pub(super) use self::error::ConfigError;
 use super::settings::Settings;
@@ -30,12 +34,14 @@ pub(super) struct Checked {
 impl Checked {
     /// Fills in defaults and checks everything that can be checked without opening a socket.
     pub(super) fn new(settings: Settings) -> Result<Self, ConfigError> {
+        let domains = names::domains(&settings.domain)?;
         let config = Config {
             http: settings.http.unwrap_or(everywhere(8082)),
             grpc: settings.grpc.unwrap_or(everywhere(8081)),
             ws: settings.ws.unwrap_or(everywhere(8080)),
             admin: settings.admin.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8083))),
-            domains: names::domains(&settings.domain)?,
+            edge: edge(&settings, &domains)?,
+            domains,
             tokens: readable(settings.tokens.clone())?,
             public_url: settings.public_url.as_deref().map(UrlTemplate::parse).transpose()?,
             gateway_id: names::gateway_id(settings.gateway_id.clone())?,
@@ -56,8 +62,9 @@ impl Checked {
     /// The settings that would give the same again, with nothing left to a default that has one.
     pub(super) fn into_settings(self) -> Settings {
         let Config {
-            http, grpc, ws, admin, domains, tokens, gateway_id, audiences, ws_origins, limits, ..
+            http, grpc, ws, admin, domains, tokens, gateway_id, audiences, ws_origins, limits, edge, ..
         } = self.config;
+        let (agent, agent_defaults) = edge.policies.into_tables();
         Settings {
             http: Some(http),
             grpc: Some(grpc),
@@ -69,6 +76,10 @@ impl Checked {
             gateway_id: Some(gateway_id),
             audience: audiences,
             ws_origin: ws_origins,
+            trusted_proxy: edge.trusted_proxies.iter().map(ToString::to_string).collect(),
+            proxy_protocol: Some(edge.proxy_protocol),
+            max_body: edge.max_body.map(Size),
+            error_pages: Some(edge.pages),
             response_timeout: Some(limits.response_timeout.into()),
             idle_timeout: Some(limits.idle_timeout.into()),
             heartbeat_interval: Some(limits.heartbeat_interval.into()),
@@ -80,6 +91,8 @@ impl Checked {
             threads: Some(self.threads.get()),
             log_format: Some(self.log_format),
             log_level: Some(self.log_level),
+            agent_defaults: Some(agent_defaults),
+            agent,
         }
     }
 }
@@ -93,6 +106,22 @@ fn readable(tokens: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
     let path = tokens.ok_or(ConfigError::NoTokens)?;
     TokenFile::load(&path)?;
     Ok(path)
+}
+
+fn edge(settings: &Settings, domains: &[String]) -> Result<EdgeConfig, ConfigError> {
+    let trusted_proxies = names::networks(&settings.trusted_proxy)?;
+    let proxy_protocol = settings.proxy_protocol.unwrap_or(false);
+    if proxy_protocol && trusted_proxies.is_empty() {
+        return Err(ConfigError::NoTrustedProxy);
+    }
+    let defaults = settings.agent_defaults.clone().unwrap_or_default();
+    Ok(EdgeConfig {
+        trusted_proxies,
+        proxy_protocol,
+        max_body: settings.max_body.map(|Size(bytes)| bytes),
+        pages: settings.error_pages.unwrap_or_default(),
+        policies: Policies::new(settings.agent.clone(), defaults, domains)?,
+    })
 }
 
 fn limits(settings: &Settings) -> Result<Limits, ConfigError> {

@@ -1,6 +1,11 @@
 use std::{net::SocketAddr, path::PathBuf};
 
+use clap::builder::BoolishValueParser;
 use cli::{Span, log::Format};
+use gateway::{
+    Pages,
+    edge::{AgentSettings, DefaultSettings, Size},
+};
 use serde::{Deserialize, Serialize};
 
 /// What `serve` can be told by flags, by variables and by the file. Names are the same in all three.
@@ -40,6 +45,27 @@ pub(crate) struct Settings {
     #[arg(long, env = "INDRANET_WS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
     #[serde(deserialize_with = "cli::one_or_many")]
     pub(super) ws_origin: Vec<String>,
+    /// Network of proxies in front that are believed about their clients, e.g. 10.0.0.0/8; may be repeated [default: none]
+    #[arg(long, env = "INDRANET_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',')]
+    #[serde(deserialize_with = "cli::one_or_many")]
+    pub(super) trusted_proxy: Vec<String>,
+    /// Connections of trusted proxies begin with a PROXY header, version 1 or 2
+    #[arg(
+        long,
+        env = "INDRANET_PROXY_PROTOCOL",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) proxy_protocol: Option<bool>,
+    /// Longest request body, e.g. 10MiB [default: any]
+    #[arg(long, env = "INDRANET_MAX_BODY", value_name = "SIZE")]
+    pub(super) max_body: Option<Size>,
+    /// What browsers are shown of the gateway's own errors [default: pretty]
+    #[arg(long, env = "INDRANET_ERROR_PAGES", value_name = "PAGES")]
+    pub(super) error_pages: Option<Pages>,
     /// How long a service may take to begin its answer [default: 10s]
     #[arg(long, env = "INDRANET_RESPONSE_TIMEOUT", value_name = "TIME")]
     pub(super) response_timeout: Option<Span>,
@@ -73,6 +99,12 @@ pub(crate) struct Settings {
     /// What is logged, e.g. debug or info,session=trace [default: info]
     #[arg(long, env = "INDRANET_LOG", value_name = "FILTER")]
     pub(super) log_level: Option<String>,
+    /// What is asked of the clients of all agents. In the file only.
+    #[arg(skip)]
+    pub(super) agent_defaults: Option<DefaultSettings>,
+    /// What is asked of the clients of one agent each. In the file only.
+    #[arg(skip)]
+    pub(super) agent: Vec<AgentSettings>,
 }
 
 cli::layer!(Settings {
@@ -86,6 +118,10 @@ cli::layer!(Settings {
     gateway_id,
     audience,
     ws_origin,
+    trusted_proxy,
+    proxy_protocol,
+    max_body,
+    error_pages,
     response_timeout,
     idle_timeout,
     heartbeat_interval,
@@ -97,4 +133,6 @@ cli::layer!(Settings {
     threads,
     log_format,
     log_level,
+    agent_defaults,
+    agent,
 });

@@ -9,7 +9,7 @@ struct Problem<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
-    detail: &'a str,
+    detail: String,
     instance: String,
     code: &'a str,
     side: &'a str,
@@ -21,7 +21,7 @@ pub(super) fn json(explanation: &Explanation, request_id: Uuid) -> String {
         r#type: format!("urn:indranet:error:{}", explanation.code),
         title: explanation.title,
         status: explanation.status.as_u16(),
-        detail: explanation.detail,
+        detail: explanation.text.to_string(),
         instance: format!("urn:uuid:{request_id}"),
         code: explanation.code,
         side: explanation.side.as_str(),
@@ -33,15 +33,17 @@ pub(super) fn json(explanation: &Explanation, request_id: Uuid) -> String {
 }
 
 pub(super) fn text(explanation: &Explanation, request_id: Uuid) -> String {
-    let Explanation { status, code, detail, .. } = explanation;
-    format!("{} {code}: {detail} (request {request_id})\n", status.as_u16())
+    let Explanation { status, code, text, .. } = explanation;
+    format!("{} {code}: {text} (request {request_id})\n", status.as_u16())
 }
 
 pub(super) fn html(explanation: &Explanation, request_id: Uuid) -> String {
     include_str!("page.html")
         .replace("{status}", explanation.status.as_str())
         .replace("{title}", &escaped(explanation.title))
-        .replace("{detail}", &escaped(explanation.detail))
+        .replace("{happened}", &escaped(explanation.text.happened))
+        .replace("{advice}", &escaped(explanation.text.advice))
+        .replace("{words}", explanation.side.words())
         .replace("{code}", explanation.code)
         .replace("{side}", explanation.side.as_str())
         .replace("{request_id}", &request_id.to_string())

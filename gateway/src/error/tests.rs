@@ -7,7 +7,7 @@ use super::*;
 const ID: Uuid = Uuid::from_u128(0x0f8f_ad5b_d9cb_469f_a165_7086_7728_950e);
 
 /// Every variant, with the row it must have.
-const TABLE: [(IngressError, u16, &str, &str); 20] = [
+const TABLE: [(IngressError, u16, &str, &str); 25] = [
     (IngressError::BadHost, 400, "bad_host", "3"),
     (IngressError::BadRequest, 400, "bad_request", "3"),
     (IngressError::BadTarget, 400, "bad_target", "3"),
@@ -18,6 +18,12 @@ const TABLE: [(IngressError, u16, &str, &str); 20] = [
     (IngressError::AgentNotFound, 404, "agent_not_found", "5"),
     (IngressError::AgentOffline { retry_after: None }, 404, "agent_offline", "5"),
     (IngressError::AgentOffline { retry_after: Some(Duration::from_secs(7)) }, 503, "agent_offline", "14"),
+    (IngressError::HttpsOnly { location: Bytes::from_static(b"https://a.example/x") }, 308, "https_only", "9"),
+    (IngressError::Unauthorized, 401, "unauthorized", "16"),
+    (IngressError::Forbidden, 403, "forbidden", "7"),
+    (IngressError::RateLimited { retry_after: Duration::from_millis(2100) }, 429, "rate_limited", "8"),
+    (IngressError::LoopDetected, 508, "loop_detected", "13"),
+    (IngressError::ClientGone, 400, "client_cancelled", "3"),
     (IngressError::BodyTooLarge, 413, "body_too_large", "8"),
     (IngressError::UriTooLong, 414, "uri_too_long", "8"),
     (IngressError::HeadTooLarge, 431, "head_too_large", "8"),
@@ -27,7 +33,6 @@ const TABLE: [(IngressError, u16, &str, &str); 20] = [
     (IngressError::UpstreamBadResponse, 502, "upstream_bad_response", "14"),
     (IngressError::TunnelLost, 502, "tunnel_lost", "14"),
     (IngressError::ResponseTimeout, 504, "response_timeout", "4"),
-    (IngressError::Internal, 500, "internal", "13"),
 ];
 
 fn request(name: HeaderName, value: &'static str) -> HeaderMap {
@@ -50,10 +55,14 @@ fn body(response: &Response<Bytes>) -> &str {
 #[test]
 fn every_error_has_its_row() {
     for (error, status, code, _) in TABLE {
-        let response = respond(&error, ID, &HeaderMap::new());
+        let response = respond(&error, ID, &HeaderMap::new(), Pages::Pretty);
         assert_eq!(response.status(), status, "{code}");
         assert_eq!((error.explanation().status, error.code()), (response.status(), code));
-        assert_eq!(field(&response, "indranet-error"), code);
+        if status == 308 {
+            assert!(!response.headers().contains_key("indranet-error"), "a redirect is no error");
+        } else {
+            assert_eq!(field(&response, "indranet-error"), code);
+        }
         assert_eq!(field(&response, "x-request-id"), ID.to_string());
         assert_eq!(field(&response, "cache-control"), "no-store");
         assert_eq!(field(&response, "content-length"), response.body().len().to_string());
@@ -64,7 +73,7 @@ fn every_error_has_its_row() {
 fn text_is_one_line() {
     for (error, status, code, _) in TABLE {
         for headers in [HeaderMap::new(), accepting("*/*")] {
-            let response = respond(&error, ID, &headers);
+            let response = respond(&error, ID, &headers, Pages::Pretty);
             assert_eq!(field(&response, "content-type"), "text/plain; charset=utf-8");
             let text = body(&response);
             assert!(text.starts_with(&format!("{status} {code}: ")), "{text}");
@@ -76,7 +85,7 @@ fn text_is_one_line() {
 
 #[test]
 fn json_is_a_problem_document() {
-    let response = respond(&IngressError::UpstreamRefused, ID, &accepting("application/json"));
+    let response = respond(&IngressError::UpstreamRefused, ID, &accepting("application/json"), Pages::Pretty);
     assert_eq!(field(&response, "content-type"), "application/problem+json");
     let problem: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(
@@ -85,7 +94,7 @@ fn json_is_a_problem_document() {
             "type": "urn:indranet:error:upstream_refused",
             "title": "Service unreachable",
             "status": 502,
-            "detail": REFUSED,
+            "detail": texts::REFUSED.to_string(),
             "instance": format!("urn:uuid:{ID}"),
             "code": "upstream_refused",
             "side": "service",
@@ -97,11 +106,11 @@ fn json_is_a_problem_document() {
 #[test]
 fn a_browser_gets_a_page_without_gaps() {
     for (error, status, code, _) in TABLE {
-        let response = respond(&error, ID, &accepting("text/html,*/*;q=0.8"));
+        let response = respond(&error, ID, &accepting("text/html,*/*;q=0.8"), Pages::Pretty);
         assert_eq!(field(&response, "content-type"), "text/html; charset=utf-8");
         let page = body(&response);
         assert!(page.contains(&format!("<title>{status} ")) && page.contains(code), "{page}");
-        for gap in ["{status}", "{title}", "{detail}", "{code}", "{side}", "{request_id}", "<agent>"] {
+        for gap in ["{status}", "{title}", "{happened}", "{advice}", "{words}", "{code}", "{side}", "{request_id}", "<agent>"] {
             assert!(!page.contains(gap), "{gap} in the page of {code}");
         }
     }
@@ -110,9 +119,10 @@ fn a_browser_gets_a_page_without_gaps() {
 #[test]
 fn retry_after_is_there_where_waiting_helps() {
     for (error, _, code, _) in TABLE {
-        let response = respond(&error, ID, &HeaderMap::new());
+        let response = respond(&error, ID, &HeaderMap::new(), Pages::Pretty);
         let expected = match error {
             IngressError::AgentOffline { retry_after: Some(_) } => Some("7"),
+            IngressError::RateLimited { .. } => Some("3"),
             IngressError::Overloaded => Some("1"),
             IngressError::Draining => Some("5"),
             _ => None,
@@ -124,7 +134,7 @@ fn retry_after_is_there_where_waiting_helps() {
 
 #[test]
 fn a_refused_method_names_the_others() {
-    let response = respond(&IngressError::MethodNotAllowed, ID, &HeaderMap::new());
+    let response = respond(&IngressError::MethodNotAllowed, ID, &HeaderMap::new(), Pages::Pretty);
     assert!(field(&response, "allow").contains("GET"));
 }
 
@@ -132,12 +142,11 @@ fn a_refused_method_names_the_others() {
 fn a_grpc_call_gets_trailers_only() {
     for (error, _, code, grpc_status) in TABLE {
         for content_type in ["application/grpc", "application/grpc+proto", "Application/GRPC;x=y"] {
-            let response = respond(&error, ID, &request(header::CONTENT_TYPE, content_type));
+            let response = respond(&error, ID, &request(header::CONTENT_TYPE, content_type), Pages::Pretty);
             assert_eq!(response.status(), 200);
             assert_eq!(field(&response, "content-type"), "application/grpc");
             assert_eq!(field(&response, "grpc-status"), grpc_status, "{code}");
-            assert_eq!(field(&response, "grpc-message"), error.explanation().detail);
-            assert_eq!(field(&response, "indranet-error"), code);
+            assert_eq!(field(&response, "grpc-message"), error.explanation().text.to_string());
             assert!(response.body().is_empty() && !response.headers().contains_key("content-length"));
         }
     }
@@ -146,10 +155,10 @@ fn a_grpc_call_gets_trailers_only() {
 #[test]
 fn only_grpc_counts_as_grpc() {
     let web =
-        respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, "application/grpc-web+proto"));
+        respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, "application/grpc-web+proto"), Pages::Pretty);
     assert_eq!(field(&web, "content-type"), "application/grpc-web");
     for content_type in ["application/grpcx", "application/json", "text/application/grpc"] {
-        let response = respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, content_type));
+        let response = respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, content_type), Pages::Pretty);
         assert_eq!(response.status(), 503, "{content_type}");
     }
 }
@@ -158,6 +167,54 @@ fn only_grpc_counts_as_grpc() {
 fn nothing_of_the_request_is_in_the_response() {
     let mut headers = accepting("text/html, x/<script>alert(1)</script>");
     headers.insert(header::HOST, "<script>".parse().unwrap());
-    let response = respond(&IngressError::BadHost, ID, &headers);
+    let response = respond(&IngressError::BadHost, ID, &headers, Pages::Pretty);
     assert!(!format!("{response:?}").contains("script"));
+}
+
+#[test]
+fn a_page_may_use_its_own_style_and_nothing_else() {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    use sha2::{Digest as _, Sha256};
+
+    let response = respond(&IngressError::TunnelLost, ID, &accepting("text/html"), Pages::Pretty);
+    let (_, style) = body(&response).split_once("<style>").unwrap();
+    let (style, _) = style.split_once("</style>").unwrap();
+    let hash = BASE64_STANDARD.encode(Sha256::digest(style));
+    let policy = field(&response, "content-security-policy");
+    assert!(policy.contains(&format!("style-src 'sha256-{hash}'")), "{policy} for sha256-{hash}");
+    assert!(policy.starts_with("default-src 'none';"));
+    for outside in ["http://", "https://", "src=", "url(", "style=", "<script"] {
+        assert!(!body(&response).contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn a_page_shows_whose_side_it_is() {
+    let page = |error| body(&respond(&error, ID, &accepting("text/html"), Pages::Pretty)).to_owned();
+    assert!(page(IngressError::UpstreamRefused).contains("<ol class=\"service\""));
+    assert!(page(IngressError::TunnelLost).contains("<ol class=\"agent\""));
+    assert!(page(IngressError::Draining).contains("<ol class=\"gateway\""));
+    assert!(page(IngressError::BadHost).contains("<ol class=\"client\""));
+}
+
+#[test]
+fn plain_pages_are_what_programs_get() {
+    let browser = accepting("text/html,*/*;q=0.8");
+    let response = respond(&IngressError::TunnelLost, ID, &browser, Pages::Plain);
+    assert_eq!(field(&response, "content-type"), "text/plain; charset=utf-8");
+    let json = respond(&IngressError::TunnelLost, ID, &accepting("application/json"), Pages::Plain);
+    assert_eq!(field(&json, "content-type"), "application/problem+json");
+}
+
+#[test]
+fn who_must_sign_in_is_told_how() {
+    let response = respond(&IngressError::Unauthorized, ID, &HeaderMap::new(), Pages::Pretty);
+    assert!(field(&response, "www-authenticate").starts_with("Basic realm="));
+}
+
+#[test]
+fn a_redirect_names_its_destination() {
+    let location = Bytes::from_static(b"https://a.example/x?y");
+    let response = respond(&IngressError::HttpsOnly { location }, ID, &HeaderMap::new(), Pages::Pretty);
+    assert_eq!((response.status().as_u16(), field(&response, "location").as_str()), (308, "https://a.example/x?y"));
 }

@@ -7,7 +7,7 @@ use session::{Exchange, ResponseHead};
 use uuid::Uuid;
 
 use super::download::{Download, Expected};
-use crate::metrics::Observation;
+use crate::{edge::Policy, metrics::Observation};
 
 /// The head of what a client gets, whichever version of HTTP it speaks.
 #[derive(Debug)]
@@ -45,10 +45,15 @@ impl Relayed {
         head: ResponseHead,
         exchange: Exchange,
         observation: Observation,
+        policy: Option<&Policy>,
     ) -> Self {
         let ResponseHead { status, message, reason, upgrade: protocol, .. } = head;
         let mut fields = message.fields;
-        own_fields(&mut fields, id);
+        if let Some(policy) = policy {
+            policy.on_response(&mut fields);
+        }
+        strip_own(&mut fields);
+        fields.push("x-request-id", proto::id_text(id));
         let bodiless = is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let has_length = status != StatusCode::NO_CONTENT && protocol.is_none();
         let content_length = message.content_length.filter(|_| has_length);
@@ -62,8 +67,7 @@ impl Relayed {
     }
 }
 
-/// Nobody but the gateway speaks for the gateway.
-fn own_fields(fields: &mut Fields, id: Uuid) {
+/// Nobody but the gateway speaks for the gateway, in no head at all.
+pub(super) fn strip_own(fields: &mut Fields) {
     fields.retain(|field| field.name != b"indranet-error"[..] && field.name != b"x-request-id"[..]);
-    fields.push("x-request-id", proto::id_text(id));
 }

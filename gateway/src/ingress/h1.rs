@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     client::Client,
+    edge::Policy,
     error::{Asked, IngressError},
     metrics::{Observation, RequestMetrics},
     socket::Socket,
@@ -113,10 +114,11 @@ async fn exchange(
 ) -> Result<Next, Broken> {
     let (version, keep_alive, body) = (head.version, head.keep_alive, head.body);
     let mut request = Request::new(ingress, Asked::of(&head.method, &head.fields));
-    let (opened, upload) = match open(connection, head, request.id, client, ingress) {
+    let (opened, upload, policy) = match open(connection, head, request.id, client, ingress) {
         Ok(opened) => opened,
         Err(error) => return request.refuse(connection, &error, version, keep_alive && body.is_empty()).await,
     };
+    request.policy = policy;
     let mut relay = Relay::new(opened, upload, version, keep_alive);
     match relay.run(connection, &mut request).await? {
         Verdict::Reuse => Ok(Next::Request),
@@ -136,12 +138,12 @@ fn open(
     id: Uuid,
     client: &Client,
     ingress: &Ingress,
-) -> Result<(Opened<GatewayFrame, ResponseHead>, Upload), IngressError> {
+) -> Result<(Opened<GatewayFrame, ResponseHead>, Upload, Option<Arc<Policy>>), IngressError> {
     if head.expectation == Expectation::Unknown {
         return Err(IngressError::ExpectationFailed);
     }
     let mut upload = Upload::new(&head);
-    let head = Head {
+    let mut head = Head {
         target: Target::parse(&head.method, head.target)?,
         method: head.method,
         version: match head.version {
@@ -152,11 +154,13 @@ fn open(
         upgrade: upload.is_upgrade().then_some(head.upgrade).flatten(),
         expect_continue: upload.is_expected(),
     };
-    let route = ingress.route(&head)?;
+    let route = ingress.route(&mut head, client)?;
+    let policy = route.admission.policy.clone();
+    upload.limit(route.admission.body);
     let begun = upload.begin(connection.input(), route.session.inline_limit())?;
-    let mut opened = ingress.open(id, route, head, begun, client)?;
+    let mut opened = ingress.open(id, route, head, begun)?;
     upload.attach(opened.sender.take());
-    Ok((opened, upload))
+    Ok((opened, upload, policy))
 }
 
 /// A request, as far as answering it goes.
@@ -164,13 +168,14 @@ pub(super) struct Request<'a> {
     ingress: &'a Ingress,
     id: Uuid,
     asked: Asked,
+    policy: Option<Arc<Policy>>,
     /// Taken by the answer.
     observation: Option<Observation>,
 }
 
 impl<'a> Request<'a> {
     fn new(ingress: &'a Ingress, asked: Asked) -> Self {
-        Self { ingress, id: Uuid::new_v4(), asked, observation: Some(ingress.metrics.begin()) }
+        Self { ingress, id: Uuid::new_v4(), asked, policy: None, observation: Some(ingress.metrics.begin()) }
     }
 
     fn metrics(&self) -> &RequestMetrics {
@@ -185,7 +190,7 @@ impl<'a> Request<'a> {
     fn relayed(&mut self, head: ResponseHead, exchange: Exchange) -> Relayed {
         debug!(request = %self.id, status = head.status.as_u16(), "head received");
         let observation = self.observation();
-        Relayed::new(self.id, self.asked.is_head(), head, exchange, observation)
+        Relayed::new(self.id, self.asked.is_head(), head, exchange, observation, self.policy.as_deref())
     }
 
     /// Answers by the gateway itself.

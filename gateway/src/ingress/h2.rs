@@ -26,6 +26,7 @@ use super::{
 use crate::{
     client::Client,
     connections::Connection,
+    edge::{BodyLimit, Policy},
     error::{Asked, IngressError},
     socket::{Rewound, Socket},
 };
@@ -82,10 +83,9 @@ async fn handle(ingress: &Arc<Ingress>, request: Request<Incoming>, client: &Cli
     let mut observation = ingress.metrics.begin();
     let asked = Asked::of_map(request.method(), request.headers());
     match forward(ingress, id, request, client).await {
-        Ok((opened, switch)) => {
-            let (head, opened) = opened;
+        Ok((head, opened, policy, switch)) => {
             debug!(request = %id, status = head.status.as_u16(), "head received");
-            let relayed = Relayed::new(id, asked.is_head(), head, opened, observation);
+            let relayed = Relayed::new(id, asked.is_head(), head, opened, observation, policy.as_deref());
             match switch {
                 Some(switch) => switch.answer(relayed, ingress),
                 None => response(relayed.head, ResponseBody::relayed(relayed.download)),
@@ -98,30 +98,32 @@ async fn handle(ingress: &Arc<Ingress>, request: Request<Incoming>, client: &Cli
     }
 }
 
-type Answered = (ResponseHead, session::Exchange);
+type Answered = (ResponseHead, session::Exchange, Option<Arc<Policy>>, Option<tunnel::Switch>);
 
 async fn forward(
     ingress: &Arc<Ingress>,
     id: Uuid,
     mut request: Request<Incoming>,
     client: &Client,
-) -> Result<(Answered, Option<tunnel::Switch>), IngressError> {
+) -> Result<Answered, IngressError> {
     let protocol = request.extensions().get::<Protocol>().cloned();
     let switch_to = protocol.map(|_| hyper::upgrade::on(&mut request));
-    let (head, mut body) = head(request)?;
+    let (mut head, mut body) = head(request)?;
     let is_upgrade = head.upgrade.is_some();
-    let route = ingress.route(&head)?;
+    let route = ingress.route(&mut head, client)?;
+    let policy = route.admission.policy.clone();
+    let mut limit = route.admission.body;
     let (begun, rest) = if is_upgrade {
         (Begun::default(), None)
     } else {
-        begin(&mut body, route.session.inline_limit())
+        begin(&mut body, route.session.inline_limit(), &mut limit)?
     };
-    let Opened { sender, mut receiver } = ingress.open(id, route, head, begun, client)?;
+    let Opened { sender, mut receiver } = ingress.open(id, route, head, begun)?;
     let switch = match (switch_to, sender) {
         (Some(on), Some(sender)) => Some(tunnel::Switch { on, sender }),
         (_, Some(sender)) => {
             let (chunk, ending) = rest.unwrap_or_default();
-            let rest = Rest { body, chunk, ending };
+            let rest = Rest { body, limit, chunk, ending };
             ingress.uploads.spawn(upload::run(rest, sender, Arc::clone(&ingress.metrics)));
             None
         }
@@ -137,16 +139,21 @@ async fn forward(
     if head.upgrade.is_some() != (is_upgrade && head.status == http::StatusCode::SWITCHING_PROTOCOLS) {
         return Err(IngressError::UpstreamBadResponse);
     }
-    Ok(((head, receiver), switch))
+    Ok((head, receiver, policy, switch))
 }
 
 /// What of a body is there, and what of that did not fit.
 type Left = (Bytes, Option<Ending<hyper::Error>>);
 
-fn begin(body: &mut Incoming, limit: usize) -> (Begun, Option<Left>) {
-    let Beginning { inline, rest, ending } = Beginning::of(body, limit);
+fn begin(
+    body: &mut Incoming,
+    inline_limit: usize,
+    limit: &mut BodyLimit,
+) -> Result<(Begun, Option<Left>), IngressError> {
+    let Beginning { inline, rest, ending } = Beginning::of(body, inline_limit);
+    limit.take(inline.len() + rest.len())?;
     let end = rest.is_empty() && matches!(ending, Some(Ending::Clean));
-    (Begun { inline, end }, Some((rest, ending)))
+    Ok((Begun { inline, end }, Some((rest, ending))))
 }
 
 fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {

@@ -2,30 +2,17 @@
 
 use bytes::Bytes;
 use proto::{
-    Header, TunnelRequest,
+    Fields, TunnelRequest,
     headers::{EndToEnd, InvalidHeaders},
-    id_text,
+    id_text, limits,
 };
 use uuid::Uuid;
 
 use super::head::Head;
-use crate::{client::Client, error::IngressError};
-
-/// Fields that say whom a request came from, which one it is, or what the gateway itself made of it. Nobody outside is
-/// believed. `host` travels as the authority, `expect` as a flag.
-const NOT_BELIEVED: [&[u8]; 11] = [
-    b"host",
-    b"expect",
-    b"forwarded",
-    b"x-forwarded-for",
-    b"x-forwarded-proto",
-    b"x-forwarded-host",
-    b"x-forwarded-port",
-    b"x-real-ip",
-    b"x-request-id",
-    b"http2-settings",
-    b"proxy-authorization",
-];
+use crate::{
+    edge::{self, Admission},
+    error::IngressError,
+};
 
 /// What of a request's body is there when its exchange opens.
 #[derive(Debug, Default)]
@@ -45,14 +32,22 @@ pub(super) fn outgoing(
     head: Head,
     authority: Bytes,
     begun: Begun,
-    client: &Client,
+    admission: &Admission,
 ) -> Result<TunnelRequest, IngressError> {
+    let hop = edge::next_hop(&head.fields)?;
+    let client = &admission.client;
     let mut fields = head.fields;
-    fields.retain(|field| !is_not_believed(field));
-    let EndToEnd { fields, content_length } = EndToEnd::of(fields).map_err(|invalid| match invalid {
+    fields.retain(|field| !is_dropped(&field.name, client.is_trusted));
+    let EndToEnd { mut fields, content_length } = EndToEnd::of(fields).map_err(|invalid| match invalid {
         InvalidHeaders::TooLarge => IngressError::HeadTooLarge,
         _ => IngressError::BadFraming,
     })?;
+    // Behind the fields of this hop: a client's `connection` could name what is added here.
+    if let Some(policy) = &admission.policy {
+        policy.request_fields.apply(&mut fields);
+    }
+    fields.push(edge::HOPS, hop.text());
+    bounded(&fields)?;
     Ok(TunnelRequest {
         id: id_text(id),
         method: head.method,
@@ -72,6 +67,37 @@ pub(super) fn outgoing(
     })
 }
 
-fn is_not_believed(field: &Header) -> bool {
-    NOT_BELIEVED.contains(&&*field.name)
+/// Whether a field stays behind: it belongs to the gateway, or says whom the request comes from and nobody vouches for that.
+fn is_dropped(name: &[u8], is_trusted: bool) -> bool {
+    is_own(name) || edge::is_claim(name) && !is_trusted || name.contains(&b'_') && is_disguised(name)
 }
+
+/// `host` travels as the authority, `expect` as a flag; the rest is for this hop, or for the gateway to say.
+fn is_own(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"host"
+            | b"expect"
+            | b"x-request-id"
+            | b"indranet-hops"
+            | b"indranet-error"
+            | b"http2-settings"
+            | b"proxy-authorization"
+    )
+}
+
+/// Whether a service could take the field for another one: CGI and its heirs make no difference between `_` and `-`.
+fn is_disguised(name: &[u8]) -> bool {
+    let plain: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+    is_own(&plain) || edge::is_claim(&plain) || matches!(&plain[..], b"content-length" | b"transfer-encoding")
+}
+
+/// The agent refuses more, and it would look like its fault.
+fn bounded(fields: &Fields) -> Result<(), IngressError> {
+    let bytes: usize = fields.iter().map(|field| field.name.len() + field.value.len()).sum();
+    let within = fields.len() <= limits::MAX_HEADERS && bytes <= limits::MAX_HEAD_BYTES;
+    within.then_some(()).ok_or(IngressError::HeadTooLarge)
+}
+
+#[cfg(test)]
+mod tests;

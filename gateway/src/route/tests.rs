@@ -2,7 +2,7 @@ use super::*;
 use crate::ingress::head::Target as RequestTarget;
 
 fn domains() -> Domains {
-    Domains::new(&["localhost", "example.com", "eu.example.com"].map(String::from))
+    Domains::new(&["localhost", "example.com", "eu.example.com"].map(String::from), &Hosts::default())
 }
 
 fn head(target: &str, hosts: &[&[u8]]) -> Head {
@@ -264,4 +264,46 @@ fn every_octet_has_its_place() {
         };
         assert_eq!(domains().target(&head).map(drop), expected, "{octet:#x}");
     }
+}
+
+/// The agent of a host, where agents have names of their own.
+fn owner(host: &str) -> Option<String> {
+    let mut hosts = Hosts::default();
+    for (pattern, id) in [
+        ("shop.example.org", "shop"),
+        ("*.customer.example", "customers"),
+        ("vip.customer.example", "vip"),
+        ("example.com", "front"),
+        ("taken.example.com", "taker"),
+        ("*.eu.example.org", "eu"),
+    ] {
+        assert_eq!(hosts.add(pattern.parse().unwrap(), AgentId::parse(id).unwrap()), None);
+    }
+    let domains = Domains::new(&["example.com".to_owned()], &hosts);
+    domains.target(&head("/", &[host.as_bytes()])).ok().map(|target| target.agent_id.to_string())
+}
+
+#[test]
+fn agents_have_names_of_their_own() {
+    for (host, id) in [
+        ("shop.example.org", Some("shop")),
+        ("Shop.Example.ORG.:8082", Some("shop")),
+        ("a.customer.example", Some("customers")),
+        ("A.CUSTOMER.EXAMPLE", Some("customers")),
+        ("vip.customer.example", Some("vip")),
+        ("customer.example", None),
+        ("a.b.customer.example", None),
+        ("a.shop.example.org", None),
+        ("example.org", None),
+        ("xcustomer.example", None),
+    ] {
+        assert_eq!(owner(host).as_deref(), id, "{host}");
+    }
+}
+
+#[test]
+fn a_name_of_ones_own_goes_before_an_id_and_that_before_a_wildcard() {
+    assert_eq!(owner("example.com").as_deref(), Some("front"));
+    assert_eq!(owner("taken.example.com").as_deref(), Some("taker"));
+    assert_eq!(owner("other.example.com").as_deref(), Some("other"));
 }

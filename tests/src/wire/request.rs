@@ -75,6 +75,19 @@ impl Request {
         self.field("content-length", length.to_string())
     }
 
+    /// The same request for HTTP/2.
+    pub(crate) fn to_h2(&self) -> http::request::Builder {
+        let lines = self.fields.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let uri = format!("http://{}{}", self.host, self.target);
+        let request = http::Request::builder().method(self.method.as_str()).uri(uri);
+        super::head::fields(lines).into_iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+
+    /// The body as it goes over the wire.
+    pub(crate) fn body_bytes(&self) -> &[u8] {
+        &self.body
+    }
+
     /// What goes over the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let Self { method, target, host, fields, body } = self;

@@ -5,6 +5,7 @@
 mod authentication;
 mod bodies;
 mod connections;
+mod edge;
 mod equality;
 mod framing;
 mod headers;

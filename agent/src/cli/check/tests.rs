@@ -1,5 +1,6 @@
 use std::error::Error as _;
 
+use agent::{HostField, Upstream};
 use proto::Secret;
 
 use super::*;
@@ -17,7 +18,8 @@ fn toml_settings(text: &str) -> Settings {
 #[test]
 fn what_is_not_given_has_the_documented_default() {
     let Checked { config, quiet, log_format } = checked(r#"{"target": "3000"}"#).unwrap();
-    assert_eq!(config.upstream.to_string(), "http://127.0.0.1:3000");
+    assert_eq!(config.upstream, Upstream::http("127.0.0.1", 3000));
+    assert_eq!((config.host, config.routes.len()), (HostField::Preserve, 0));
     let gateways: Vec<_> = config.gateways.iter().map(ToString::to_string).collect();
     assert_eq!(gateways, ["grpc://127.0.0.1:8081", "ws://127.0.0.1:8080"]);
     assert_eq!(config.agent_id, slug(&config.credential.token, &config.upstream));
@@ -31,7 +33,14 @@ fn what_is_not_given_has_the_documented_default() {
 fn what_is_wrong_is_named_with_its_remedy() {
     for (settings, part) in [
         (r#"{}"#, "`agent-tunnel connect 3000`"),
-        (r#"{"target": "https://web"}"#, "https are not supported yet"),
+        (r#"{"target": "http://web", "upstream_protocol": "https"}"#, "in the --upstream-protocol https"),
+        (r#"{"target": "3000", "host": "a b"}"#, "say preserve, upstream or a name"),
+        (r#"{"target": "3000", "upstream_ca": "/nonexistent"}"#, "--upstream-ca is not usable"),
+        (
+            r#"{"target": "3000", "upstream_ca": "x", "upstream_insecure": true}"#,
+            "leave it or --upstream-ca off",
+        ),
+        (r#"{"target": "3000", "routes": [{"prefix": "api", "target": "1"}]}"#, "write it like /api"),
         (r#"{"target": "3000", "gateway": "gw"}"#, "`gw` is not a gateway"),
         (r#"{"target": "3000", "id": "My App"}"#, "`My App` cannot be the agent's --id"),
         (r#"{"target": "3000", "grace_period": "50days"}"#, "--grace-period is too long"),

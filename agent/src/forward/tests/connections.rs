@@ -204,7 +204,9 @@ async fn an_agent_that_goes_closes_what_is_idle() {
 
 #[tokio::test]
 async fn a_connection_does_not_wait_longer_than_its_time() {
-    for (keep_alive, wait) in [("", 60), ("keep-alive: timeout=5\r\n", 4), ("keep-alive: max=9, timeout=900\r\n", 60)] {
+    for (keep_alive, wait) in
+        [("", 60), ("keep-alive: timeout=5\r\n", 4), ("keep-alive: max=9, timeout=900\r\n", 60)]
+    {
         let mut scene = Scene::new().await;
         let mut old = scene.warm().await;
         let answer = format!("HTTP/1.1 200 OK\r\n{keep_alive}content-length: 0\r\n\r\n");
@@ -237,7 +239,7 @@ async fn a_refused_connection_says_where_to_look() {
 async fn a_name_without_address_is_a_connect_error() {
     // A label that no name server can be asked for, so that the test needs none.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream = Upstream { host: "x".repeat(64), port: 80 };
+    let upstream = Upstream::http("x".repeat(64), 80);
     let mut scene = Scene::over(listener, upstream, limits::INITIAL_WINDOW);
     let id = scene.ask(get());
     assert_eq!(scene.aborted(id).await, Reason::UpstreamConnect);
@@ -252,7 +254,7 @@ async fn every_address_of_a_name_is_tried() {
         if !tokio::net::lookup_host("localhost:0").await.unwrap().any(|resolved| resolved.ip() == ip) {
             continue;
         }
-        let upstream = Upstream { host: "localhost".to_owned(), port: listener.local_addr().unwrap().port() };
+        let upstream = Upstream::http("localhost", listener.local_addr().unwrap().port());
         Scene::over(listener, upstream, limits::INITIAL_WINDOW).warm().await;
     }
 }

@@ -51,11 +51,16 @@ async fn the_length_that_was_declared_is_the_length_that_is_sent() {
         (TunnelRequest { content_length: None, ..post("four") }, "content-length: 4\r\n"),
         (upload(Some(9)), "content-length: 9\r\n"),
         (upload(None), "transfer-encoding: chunked\r\n"),
-        (TunnelRequest { headers: fields(&[("content-length", b"4")]), ..post("four") }, "content-length: 4\r\n"),
+        (
+            TunnelRequest { headers: fields(&[("content-length", b"4")]), ..post("four") },
+            "content-length: 4\r\n",
+        ),
     ] {
         let head = written(request).await;
-        let sent: String =
-            head.split_inclusive("\r\n").filter(|line| line.contains("-length") || line.contains("-encoding")).collect();
+        let sent: String = head
+            .split_inclusive("\r\n")
+            .filter(|line| line.contains("-length") || line.contains("-encoding"))
+            .collect();
         assert_eq!(sent, framing, "{head}");
     }
 }

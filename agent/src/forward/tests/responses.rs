@@ -114,7 +114,9 @@ async fn a_head_does_not_wait_for_its_body_nor_an_event_for_the_next() {
 
 #[tokio::test]
 async fn pieces_that_come_together_travel_together() {
-    let head = head("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\nc\r\n1\r").await;
+    let head =
+        head("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n1\r\nc\r\n1\r")
+            .await;
     assert_eq!((&head.body[..], head.end_stream), (&b"abc"[..], false));
 }
 

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use link::{Budget, Link, Outbound, ReaderGone, Settings};
 use proto::{
-    AgentFrame, Header, TunnelClose, TunnelData, TunnelRequest, TunnelResponse, TunnelWindow,
-    agent_frame::Frame, id_text, limits, tunnel_close::Reason,
+    AgentFrame, AgentId, Header, Secret, TunnelClose, TunnelData, TunnelRequest, TunnelResponse,
+    TunnelWindow, agent_frame::Frame, id_text, limits, tunnel_close::Reason,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,9 +20,15 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{Event, Upstream, forward::Forwarder, upstream::Pool};
+use crate::{
+    Config, Event, GatewayUrl, Http2, Transport, Upstream,
+    forward::{Forwarder, Routes},
+};
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// The status and the error of an exchange that is over.
+type Told = (Option<u16>, Option<String>);
 
 /// A forwarder between a gateway and a service that the scenario plays.
 pub(super) struct Scene {
@@ -34,9 +40,9 @@ pub(super) struct Scene {
     stopped: HashSet<Bytes>,
     forwarder: Arc<Forwarder>,
     listener: TcpListener,
-    pub(super) exchanges: JoinSet<()>,
+    exchanges: JoinSet<()>,
     /// What was said of each exchange: status, and the error if it failed.
-    pub(super) told: Arc<Mutex<Vec<(Option<u16>, Option<String>)>>>,
+    told: Arc<Mutex<Vec<Told>>>,
 }
 
 /// A response as the gateway gets it.
@@ -56,10 +62,22 @@ impl Scene {
     pub(super) async fn with_window(window: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        Self::over(listener, Upstream { host: "127.0.0.1".to_owned(), port }, window)
+        Self::over(listener, Upstream::http("127.0.0.1", port), window)
+    }
+
+    /// A service that gets requests in HTTP/2, as far as the agent decides that.
+    pub(super) async fn speaking(http2: Http2) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream =
+            Upstream { http2, ..Upstream::http("127.0.0.1", listener.local_addr().unwrap().port()) };
+        Self::over(listener, upstream, limits::INITIAL_WINDOW)
     }
 
     pub(super) fn over(listener: TcpListener, upstream: Upstream, window: u32) -> Self {
+        Self::with(listener, &config(upstream), window)
+    }
+
+    pub(super) fn with(listener: TcpListener, config: &Config, window: u32) -> Self {
         let (link, outbound) = Link::new(Settings {
             max_concurrent: 64,
             send_window: window,
@@ -76,7 +94,7 @@ impl Scene {
                 heard.lock().unwrap().push((status, error));
             }
         });
-        let forwarder = Forwarder::new(Pool::new(upstream), observer);
+        let forwarder = Forwarder::new(Routes::new(config), observer);
         let (others, stopped, exchanges) = (VecDeque::new(), HashSet::new(), JoinSet::new());
         Self { link, outbound, others, stopped, forwarder, listener, exchanges, told }
     }
@@ -98,7 +116,7 @@ impl Scene {
         let exchange = self.link.take_up(id, queued, request.end_stream, request.window).unwrap();
         let forwarder = Arc::clone(&self.forwarder);
         let inline = self.link.table().inline_limit();
-        self.exchanges.spawn(async move { forwarder.serve(id, request, exchange, inline).await });
+        self.exchanges.spawn(forwarder.serve(id, request, exchange, inline));
         id
     }
 
@@ -219,19 +237,31 @@ impl Scene {
     }
 
     /// One exchange on an idle connection.
-    pub(super) async fn exchange(&mut self, peer: &mut Peer, request: TunnelRequest, answer: &str) -> Response {
+    pub(super) async fn exchange(
+        &mut self,
+        peer: &mut Peer,
+        request: TunnelRequest,
+        answer: &str,
+    ) -> Response {
         let id = self.ask(request);
         peer.answer(answer).await;
         self.response(id).await
     }
 
     /// Waits until every exchange is over, and says how the last one went.
-    pub(super) async fn over_with(&mut self) -> (Option<u16>, Option<String>) {
+    pub(super) async fn over_with(&mut self) -> Told {
         while let Some(ended) = within(self.exchanges.join_next()).await {
             ended.unwrap();
         }
         self.told.lock().unwrap().last().unwrap().clone()
     }
+}
+
+/// An agent in front of `upstream`.
+pub(super) fn config(upstream: Upstream) -> Config {
+    let gateway = GatewayUrl { transport: Transport::Grpc, tls: false, host: "gw".to_owned(), port: 8081 };
+    let credential = format!("itk_a_{}", *Secret::from_bytes([7; 32]).reveal()).parse().unwrap();
+    Config::new(upstream, vec![gateway], AgentId::parse("myapp").unwrap(), credential)
 }
 
 fn frame_id(frame: &Frame) -> Bytes {

@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::scene::{OK, Peer, Scene, fields, get, request, upload};
 
-const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo/2\r\nx-accept: 1\r\n\r\n";
+const SWITCHING: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo/2\r\nx-accept: 1\r\n\r\n";
 
 fn switching() -> TunnelRequest {
     TunnelRequest { upgrade: "echo".to_owned(), end_stream: false, ..request("GET") }
@@ -40,7 +41,11 @@ async fn a_switch_is_asked_for_and_passed_on() {
     assert_eq!((head.status, head.upgrade.as_str(), head.end_stream), (101, "echo/2", false));
     assert!(!head.informational);
     assert_eq!(head.headers, fields(&[("x-accept", b"1")]));
-    assert_eq!(data(&mut scene, id).await, (b"hello".to_vec(), false), "what stands behind the head is not lost");
+    assert_eq!(
+        data(&mut scene, id).await,
+        (b"hello".to_vec(), false),
+        "what stands behind the head is not lost"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use gateway::{InvalidUrlTemplate, tokens::TokenFileError};
+use gateway::{InvalidUrlTemplate, edge::InvalidPolicies, tokens::TokenFileError};
 
 /// What is missing or wrong in the settings of `serve`, with the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,12 @@ pub(crate) enum ConfigError {
     Audience(String),
     #[error("`{0}` is not an origin; write --ws-origin like https://console.example.com, without a path")]
     Origin(String),
+    #[error("`{0}` is not a network; write --trusted-proxy like 10.0.0.0/8 or 192.0.2.7")]
+    TrustedProxy(String),
+    #[error("--proxy-protocol needs --trusted-proxy: only there a PROXY header is read")]
+    NoTrustedProxy,
+    #[error(transparent)]
+    Policies(#[from] InvalidPolicies),
     #[error("{flag} must be more than zero")]
     Zero { flag: &'static str },
     #[error("{flag} is too long; at most 49 days are possible")]

@@ -1,14 +1,13 @@
 use std::net::Ipv6Addr;
 
+use gateway::edge::{MAX_HOST, Network, is_host_name};
 use http::uri::Authority;
 use proto::AgentId;
 
 use super::ConfigError;
 
-/// Longest host name in characters (RFC 1035, section 2.3.4).
-const MAX_HOST: usize = 253;
-/// Longest DNS label in characters.
-const MAX_LABEL: usize = 63;
+/// Longest name of a gateway in characters, like a DNS label.
+const MAX_NAME: usize = 63;
 
 /// Lower case, without dots at either end, each once.
 pub(super) fn domains(given: &[String]) -> Result<Vec<String>, ConfigError> {
@@ -55,10 +54,15 @@ fn origin(text: &str) -> Option<String> {
     is_plain.then_some(origin)
 }
 
+/// Addresses are networks of one.
+pub(super) fn networks(given: &[String]) -> Result<Vec<Network>, ConfigError> {
+    given.iter().map(|text| text.trim().parse().map_err(|_| ConfigError::TrustedProxy(text.clone()))).collect()
+}
+
 /// Visible ASCII only, since it stands in logs and on the terminals of agents.
 pub(super) fn gateway_id(given: Option<String>) -> Result<String, ConfigError> {
     let is_usable =
-        |id: &String| (1..=MAX_LABEL).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+        |id: &String| (1..=MAX_NAME).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
     match given {
         Some(id) if is_usable(&id) => Ok(id),
         Some(_) => Err(ConfigError::GatewayId),
@@ -68,18 +72,6 @@ pub(super) fn gateway_id(given: Option<String>) -> Result<String, ConfigError> {
 
 fn host_name() -> Option<String> {
     Some(rustix::system::uname().nodename().to_str().ok()?.to_owned())
-}
-
-/// Labels as RFC 1123, section 2.1, has them, and underscores, which exist in private networks.
-fn is_host_name(text: &str) -> bool {
-    let is_label = |label: &str| {
-        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-        (1..=MAX_LABEL).contains(&label.len())
-            && label.bytes().all(allowed)
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    text.len() <= MAX_HOST && text.split('.').all(is_label)
 }
 
 #[cfg(test)]

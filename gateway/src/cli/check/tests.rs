@@ -24,6 +24,8 @@ fn what_is_not_given_has_the_documented_default() {
     assert_eq!(config.limits.grace_period, Duration::from_secs(30));
     assert_eq!(config.limits.header_timeout, Duration::from_secs(10));
     assert_eq!(config.limits.max_concurrent, 1024);
+    assert!(config.edge.trusted_proxies.is_empty() && !config.edge.proxy_protocol);
+    assert_eq!((config.edge.max_body, config.edge.pages), (None, gateway::Pages::Pretty));
     assert!(config.public_url.is_none() && config.audiences.is_empty() && threads == Reactors::usual());
     assert_eq!((log_format, log_level.as_str()), (log::Format::Text, "info"));
 }
@@ -53,6 +55,10 @@ fn amounts_that_cannot_work_are_refused() {
         ("max_concurrent = 0", "--max-concurrent must be more than zero"),
         ("threads = 0", "--threads must be more than zero"),
         ("public_url = 'https://example.com'", "--public-url"),
+        ("trusted_proxy = '10.0.0.0/33'", "`10.0.0.0/33` is not a network"),
+        ("proxy_protocol = true", "--proxy-protocol needs --trusted-proxy"),
+        ("[[agent]]\nid = 'a'\n[[agent]]\nid = 'a'", "two [[agent]] tables"),
+        ("[[agent]]\nid = 'a'\nhosts = ['*.example.com']", "*.example.com"),
         ("grpc = '0.0.0.0:8082'", "--http and --grpc are both 0.0.0.0:8082"),
     ] {
         let error = checked(extra).unwrap_err().to_string();
@@ -63,4 +69,25 @@ fn amounts_that_cannot_work_are_refused() {
 #[test]
 fn port_zero_may_be_given_to_every_listener() {
     checked("http = '127.0.0.1:0'\ngrpc = '127.0.0.1:0'\nws = '127.0.0.1:0'\nadmin = '127.0.0.1:0'").unwrap();
+}
+
+#[test]
+fn what_is_asked_of_clients_is_read_and_printed() {
+    let settings = checked(
+        "trusted_proxy = ['10.1.2.3/8', '::1']\nproxy_protocol = true\nmax_body = '10MiB'\nerror_pages = 'plain'\n\
+        [agent_defaults]\noffline_status = 503\n[[agent]]\nid = 'myapp'\nhosts = ['Shop.example.org']",
+    );
+    let printed = ::cli::output::settings(&settings.unwrap().into_settings()).unwrap();
+    for part in [
+        "trusted_proxy = [\"10.0.0.0/8\", \"::1/128\"]",
+        "proxy_protocol = true",
+        "max_body = \"10MiB\"",
+        "error_pages = \"plain\"",
+        "[agent_defaults]\noffline_status = 503",
+        "[[agent]]\nid = \"myapp\"\nhosts = [\"shop.example.org\"]",
+    ] {
+        assert!(printed.contains(part), "{part} in {printed}");
+    }
+    let again = Checked::new(toml::from_str(&printed).unwrap()).unwrap().into_settings();
+    assert_eq!(::cli::output::settings(&again).unwrap(), printed);
 }

@@ -10,7 +10,7 @@ use session::{Exchange, ResponseHead};
 use super::{
     super::{
         aborted,
-        answer::{AnswerHead, Relayed},
+        answer::{AnswerHead, Relayed, strip_own},
         download::{Download, Expected, Part, Truncated},
     },
     Broken, Request,
@@ -136,6 +136,8 @@ impl Relay {
         self.keep_alive = false;
         match (failure, &self.stage) {
             (Failure::Framing, Stage::Head(_)) => self.stage = Stage::Refused(Some(IngressError::BadFraming)),
+            // The exchange was aborted, which its other half is about to notice.
+            (Failure::TooLarge, _) => {}
             _ => return Err(Broken::ClientLeft),
         }
         Ok(())
@@ -166,7 +168,7 @@ impl Relay {
             match &mut self.stage {
                 Stage::Head(exchange) => match exchange.poll_head(cx) {
                     Poll::Pending => return false,
-                    Poll::Ready(Ok(head)) if head.interim => self.on_interim(connection, &head),
+                    Poll::Ready(Ok(head)) if head.interim => self.on_interim(connection, head),
                     Poll::Ready(Ok(head)) => self.on_head(connection, request, head, cx),
                     Poll::Ready(Err(abort)) => self.stage = Stage::Refused(Some(aborted(abort))),
                 },
@@ -180,13 +182,14 @@ impl Relay {
         true
     }
 
-    fn on_interim(&mut self, connection: &mut Connection, head: &ResponseHead) {
+    fn on_interim(&mut self, connection: &mut Connection, mut head: ResponseHead) {
         let wanted = match head.status {
             http::StatusCode::CONTINUE => self.upload.on_continue(),
             _ => self.version == Version::H11,
         };
         if wanted {
-            write::interim(connection.output(), head);
+            strip_own(&mut head.message.fields);
+            write::interim(connection.output(), &head);
         }
     }
 

@@ -6,7 +6,11 @@ use proto::{Fields, headers, limits, tunnel_close::Reason};
 use tracing::debug;
 
 use super::{super::request::Begun, connection::Connection};
-use crate::{error::IngressError, metrics::RequestMetrics};
+use crate::{
+    edge::{BodyLimit, TooLarge},
+    error::IngressError,
+    metrics::RequestMetrics,
+};
 
 /// The request's body on its way to the agent.
 ///
@@ -20,6 +24,7 @@ pub(super) struct Upload {
     state: State,
     kind: Kind,
     body: BodyReader,
+    limit: BodyLimit,
     /// Kept to the end: dropped too early it would cancel the exchange.
     sender: Option<session::Upload>,
     /// Read, and not yet taken by the link.
@@ -50,6 +55,8 @@ pub(super) enum Failure {
     ClientLeft,
     /// The body is not framed as HTTP says.
     Framing,
+    /// The body goes over its limit.
+    TooLarge,
 }
 
 impl Upload {
@@ -60,7 +67,20 @@ impl Upload {
             _ => Kind::Plain,
         };
         let body = BodyReader::new(head.body, &Limits::default());
-        Self { state: State::Waiting, kind, body, sender: None, pending: Bytes::new(), trailers: None }
+        Self {
+            state: State::Waiting,
+            kind,
+            body,
+            limit: BodyLimit::NONE,
+            sender: None,
+            pending: Bytes::new(),
+            trailers: None,
+        }
+    }
+
+    /// Takes no body that goes over `limit`.
+    pub(super) fn limit(&mut self, limit: BodyLimit) {
+        self.limit = limit;
     }
 
     /// Whether the client asks for another protocol.
@@ -86,7 +106,7 @@ impl Upload {
     /// Takes what of the body is there, up to `limit` bytes.
     ///
     /// # Errors
-    /// [`IngressError::BadFraming`].
+    /// [`IngressError::BadFraming`], [`IngressError::BodyTooLarge`].
     pub(super) fn begin(&mut self, input: &mut BytesMut, limit: usize) -> Result<Begun, IngressError> {
         if self.kind != Kind::Plain {
             return Ok(Begun::default());
@@ -96,7 +116,10 @@ impl Upload {
         while inline.len() < limit {
             match self.body.read(input, limit - inline.len()).map_err(|_| IngressError::BadFraming)? {
                 Read::NeedInput => break,
-                Read::Data(data) => inline.push(data),
+                Read::Data(data) => {
+                    self.limit.take(data.len())?;
+                    inline.push(data);
+                }
                 Read::End(trailers) => {
                     self.state = if trailers.is_some() { State::Streaming } else { State::Done };
                     self.trailers = trailers;
@@ -224,7 +247,10 @@ impl Upload {
         }
         match self.body.read(input, limits::MAX_CHUNK).map_err(|_| Failure::Framing)? {
             Read::NeedInput => Ok(None),
-            Read::Data(data) => Ok(Some(data)),
+            Read::Data(data) => {
+                self.limit.take(data.len()).map_err(|TooLarge| Failure::TooLarge)?;
+                Ok(Some(data))
+            }
             Read::End(trailers) => {
                 self.finish(trailers);
                 Ok(None)
@@ -248,7 +274,10 @@ impl Upload {
     fn fail(&mut self, failure: Failure) -> Failure {
         self.abandon();
         if let Some(sender) = self.sender.take() {
-            sender.abort(Reason::Cancelled, "the client broke off its request");
+            match failure {
+                Failure::TooLarge => sender.abort(Reason::TooLarge, "the request body is over the limit"),
+                _ => sender.abort(Reason::Cancelled, "the client broke off its request"),
+            }
         }
         failure
     }

@@ -11,11 +11,16 @@ use tracing::debug;
 
 use hyper::body::Incoming;
 
-use crate::metrics::RequestMetrics;
+use crate::{
+    edge::{BodyLimit, TooLarge},
+    metrics::RequestMetrics,
+};
 
 /// A request body behind its beginning.
 pub(super) struct Rest {
     pub(super) body: Incoming,
+    /// For what is still to come.
+    pub(super) limit: BodyLimit,
     /// What was there but did not fit into the head.
     pub(super) chunk: Bytes,
     /// How the body ended, if it has.
@@ -35,7 +40,29 @@ pub(super) async fn run(rest: Rest, mut sender: Upload, metrics: Arc<RequestMetr
             sender.abort(Reason::Cancelled, "the client broke off its request");
         }
         // The agent needs no more, or the exchange is over: what the client still sends is not read.
-        Err(abort) => debug!(%abort, "the rest of the request is not needed"),
+        Err(Failed::Unwanted(abort)) => debug!(%abort, "the rest of the request is not needed"),
+        Err(Failed::TooLarge(error)) => {
+            debug!(%error, "the request is broken off");
+            sender.abort(Reason::TooLarge, "the request body is over the limit");
+        }
+    }
+}
+
+/// Why the rest of a body does not reach the agent.
+enum Failed {
+    Unwanted(Abort),
+    TooLarge(TooLarge),
+}
+
+impl From<Abort> for Failed {
+    fn from(abort: Abort) -> Self {
+        Self::Unwanted(abort)
+    }
+}
+
+impl From<TooLarge> for Failed {
+    fn from(error: TooLarge) -> Self {
+        Self::TooLarge(error)
     }
 }
 
@@ -43,8 +70,8 @@ async fn send(
     rest: Rest,
     sender: &mut Upload,
     metrics: &RequestMetrics,
-) -> Result<Ending<hyper::Error>, Abort> {
-    let Rest { mut body, chunk, ending } = rest;
+) -> Result<Ending<hyper::Error>, Failed> {
+    let Rest { mut body, mut limit, chunk, ending } = rest;
     send_chunk(chunk, sender, metrics).await?;
     if let Some(ending) = ending {
         return Ok(ending);
@@ -52,13 +79,16 @@ async fn send(
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
-            abort = sender.stopped() => return Err(abort),
+            abort = sender.stopped() => return Err(abort.into()),
         };
         match frame {
             None => return Ok(Ending::Clean),
             Some(Err(error)) => return Ok(Ending::Broken(error)),
             Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => send_chunk(data, sender, metrics).await?,
+                Ok(data) => {
+                    limit.take(data.len())?;
+                    send_chunk(data, sender, metrics).await?;
+                }
                 Err(other) => {
                     if let Ok(trailers) = other.into_trailers() {
                         return Ok(Ending::Trailers(Fields::from(&trailers)));

@@ -1,0 +1,53 @@
+use super::{
+    Pool, UpstreamError, UpstreamTls,
+    http2::{Leased, Multiplexed},
+};
+use crate::{Http2, Upstream};
+
+/// One local service, in whatever it speaks.
+#[derive(Debug)]
+pub(crate) struct Service {
+    upstream: Upstream,
+    pub(crate) http1: Pool,
+    pub(crate) http2: Multiplexed,
+}
+
+impl Service {
+    /// A service without connections; the first request dials.
+    pub(crate) fn new(upstream: Upstream, tls: &UpstreamTls) -> Self {
+        let http1 = Pool::new(upstream.clone(), tls.clone());
+        let http2 = Multiplexed::new(upstream.clone(), tls.clone());
+        Self { upstream, http1, http2 }
+    }
+
+    /// Where it is.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Whether to ask in HTTP/2 if the service lets us. An upgrade needs a connection of its own.
+    pub(crate) fn prefers_http2(&self, upgrade: bool, grpc: impl FnOnce() -> bool) -> bool {
+        !upgrade
+            && match self.upstream.http2 {
+                Http2::Never => false,
+                Http2::ForGrpc => grpc(),
+                Http2::IfOffered | Http2::Always => true,
+            }
+    }
+
+    /// A stream in HTTP/2, or a connection in HTTP/1.1 if the service has no better.
+    ///
+    /// # Errors
+    /// See [`Pool::dial`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what was opened.
+    pub(crate) async fn lease(&self) -> Result<Leased, UpstreamError> {
+        if self.http2.has_declined()
+            && let Some(connection) = self.http1.take()
+        {
+            return Ok(Leased::Http1(connection));
+        }
+        self.http2.lease().await
+    }
+}

@@ -1,0 +1,142 @@
+//! What the public side asks of requests before they reach an agent, and whose word counts there.
+//!
+//! - [`Edge`]: the only thing that the ingress talks to. [`Edge::admit`] is synchronous: no request waits here, and nothing is
+//!   polled. An agent that has no [`Policy`] costs a look into a table.
+//! - [`Policies`], [`AgentSettings`], [`DefaultSettings`]: what stands in the configuration file, checked when it is read.
+//! - [`forwarding`], [`proxy_protocol`], [`hops`]: where a request comes from.
+//!
+//! Invariant: nothing here repeats a password, an `authorization` field or the value of a field from the configuration.
+
+mod access;
+mod basic_auth;
+mod body_limit;
+mod field_changes;
+mod forwarding;
+mod hops;
+mod host;
+mod network;
+mod password;
+mod policy;
+pub(crate) mod proxy_protocol;
+mod rate;
+mod settings;
+mod size;
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use proto::AgentId;
+
+pub use basic_auth::{InvalidUser, User};
+pub use field_changes::{FieldChanges, FieldName, FieldValue};
+pub use host::{HostPattern, InvalidHost, MAX_HOST, is_host_name};
+pub use network::{InvalidNetwork, Network};
+pub use password::{InvalidPasswordHash, PasswordHash};
+pub use rate::{InvalidRate, Rate};
+pub use settings::{
+    Absent, AgentSettings, DefaultSettings, Id, InvalidOfflineStatus, InvalidPolicies, OfflineStatus, Policies,
+    Settings,
+};
+pub use size::{InvalidSize, Size};
+
+pub(crate) use body_limit::{BodyLimit, TooLarge};
+pub(crate) use forwarding::{is_claim, scheme};
+pub(crate) use hops::{FIELD as HOPS, Loop, next as next_hop};
+pub(crate) use host::Hosts;
+pub(crate) use policy::Policy;
+
+use crate::{EdgeConfig, client::Client, error::IngressError, ingress::head::Head};
+use forwarding::TrustedProxies;
+use policy::Visit;
+use rate::Limiter;
+
+/// The rules of the public side.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    trusted: TrustedProxies,
+    proxy_protocol: bool,
+    max_body: Option<u64>,
+    /// Of the agents that have a table; an agent's table may take back what the defaults ask.
+    policies: HashMap<AgentId, Option<Arc<Policy>>>,
+    /// Of all the others.
+    default: Option<Arc<Policy>>,
+    limiter: Limiter,
+}
+
+/// A request that may go on.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    /// Its client, as far as it is known now.
+    pub(crate) client: Client,
+    pub(crate) policy: Option<Arc<Policy>>,
+    pub(crate) body: BodyLimit,
+}
+
+impl Admission {
+    /// What a client of an agent that is not connected is told: when to try again, or nothing.
+    pub(crate) fn offline(&self) -> Option<Duration> {
+        self.policy.as_ref()?.offline()
+    }
+}
+
+impl Edge {
+    pub(crate) fn new(config: &EdgeConfig) -> Self {
+        let Policies { agents, defaults, .. } = &config.policies;
+        let policy = |settings| Policy::new(settings).map(Arc::new);
+        let policies = agents.iter().map(|agent| (agent.id.0.clone(), policy(agent.over(defaults))));
+        Self {
+            trusted: TrustedProxies::new(config.trusted_proxies.clone()),
+            proxy_protocol: config.proxy_protocol,
+            max_body: config.max_body,
+            policies: policies.collect(),
+            default: policy(defaults.clone()),
+            limiter: Limiter::new(Instant::now()),
+        }
+    }
+
+    /// Who sends requests on a connection from `addr`.
+    pub(crate) fn client(&self, addr: SocketAddr, scheme: &'static str) -> Client {
+        Client { addr, scheme, is_trusted: self.trusted.contains(addr.ip()) }
+    }
+
+    /// Whether a connection must begin with a PROXY header. Of those who are not trusted nobody reads one.
+    pub(crate) fn expects_proxy_header(&self, client: &Client) -> bool {
+        self.proxy_protocol && client.is_trusted
+    }
+
+    /// Lets a request in or says why not.
+    ///
+    /// # Errors
+    /// [`IngressError`] is what the client is told.
+    pub(crate) fn admit(
+        &self,
+        agent_id: &AgentId,
+        authority: &Bytes,
+        head: &mut Head,
+        client: &Client,
+    ) -> Result<Admission, IngressError> {
+        let client = client.as_told(&head.fields);
+        let policy = self.policies.get(agent_id).unwrap_or(&self.default).as_ref();
+        if let Some(policy) = policy {
+            let visitor = self.visitor(&client, head);
+            let visit = Visit { agent_id, authority, visitor, scheme: client.scheme, now: Instant::now() };
+            policy.admit(head, visit, &self.limiter)?;
+        }
+        let body = BodyLimit::new(policy.and_then(|policy| policy.max_body).or(self.max_body));
+        body.check_declared(&head.fields)?;
+        Ok(Admission { client, policy: policy.cloned(), body })
+    }
+
+    fn visitor(&self, client: &Client, head: &Head) -> IpAddr {
+        if client.is_trusted {
+            self.trusted.visitor(client.addr.ip(), &head.fields)
+        } else {
+            client.addr.ip().to_canonical()
+        }
+    }
+}
