@@ -119,7 +119,7 @@ impl IngressError {
             Self::BadRequest => (400, "bad_request", "Malformed request", Client, BAD_REQUEST),
             Self::BadTarget => (400, "bad_target", "Malformed address", Client, BAD_TARGET),
             Self::ExpectationFailed => (417, "expectation_failed", "Expectation failed", Client, EXPECTATION),
-            Self::UnsupportedVersion => (505, "unsupported_version", "Unsupported version", Client, VERSION),
+            Self::UnsupportedVersion => (400, "unsupported_version", "Unsupported version", Client, VERSION),
             Self::BadFraming => (400, "bad_framing", "Ambiguous request body", Client, BAD_FRAMING),
             Self::ClientGone => (400, "client_cancelled", "Request broken off", Client, CLIENT_GONE),
             Self::MethodNotAllowed => (405, "method_not_allowed", "Method not allowed", Client, METHOD),

@@ -79,7 +79,7 @@ fn grpc_status(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 | 417 => 3,                   // INVALID_ARGUMENT
         404 => 5,                   // NOT_FOUND
-        405 | 505 => 12,                  // UNIMPLEMENTED
+        405 => 12,                  // UNIMPLEMENTED
         413 | 414 | 429 | 431 => 8, // RESOURCE_EXHAUSTED
         502 | 503 => 14,            // UNAVAILABLE
         504 => 4,                   // DEADLINE_EXCEEDED
