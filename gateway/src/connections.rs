@@ -1,6 +1,8 @@
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hyper::{
@@ -10,7 +12,7 @@ use hyper::{
     server::conn::{http1, http2},
     service::HttpService,
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, runtime::Handle, task::AbortHandle};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -51,19 +53,18 @@ where
     }
 }
 
-/// The connections of one port, which end in two ways: each at its next pause, or all at once.
+/// The connections of one port, which end in two ways: each at its next pause, or all at once when this is dropped.
 pub(crate) struct Connections {
     reactors: Reactors,
+    open: Arc<Open>,
     tasks: TaskTracker,
     pause: CancellationToken,
-    ended: CancellationToken,
 }
 
 impl Connections {
-    /// No connections yet. Cancelling `ended` ends all there will be.
-    pub(crate) fn new(reactors: Reactors, ended: &CancellationToken) -> Self {
-        let (tasks, pause) = (TaskTracker::new(), CancellationToken::new());
-        Self { reactors, tasks, pause, ended: ended.clone() }
+    /// No connections yet.
+    pub(crate) fn new(reactors: Reactors) -> Self {
+        Self { reactors, open: Arc::default(), tasks: TaskTracker::new(), pause: CancellationToken::new() }
     }
 
     /// Accepts connections and serves each on a task of its own, until the handle is dropped. Those that were accepted
@@ -73,29 +74,17 @@ impl Connections {
         S: Fn(TcpStream, SocketAddr, CancellationToken) -> C + Send + 'static,
         C: Future<Output = ()> + Send + 'static,
     {
-        let Self { reactors, tasks, pause, ended } = self;
-        let (reactors, tasks) = (reactors.clone(), tasks.clone());
-        let (pause, ended) = (pause.clone(), ended.clone());
+        let Self { reactors, open, tasks, pause } = self;
+        let (reactors, open) = (reactors.clone(), Arc::clone(open));
+        let (tasks, pause) = (tasks.clone(), pause.clone());
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
                 let (stream, peer) = listener.accept().await;
                 let reactor = reactors.next();
-                let stream = match reactor.adopt(stream) {
-                    Ok(stream) => stream,
-                    Err(error) => {
-                        debug!(%peer, %error, "connection lost");
-                        continue;
-                    }
-                };
-                let connection = serve(stream, peer, pause.clone());
-                let ended = ended.clone();
-                let served = async move {
-                    tokio::select! {
-                        () = connection => {}
-                        () = ended.cancelled() => {}
-                    }
-                };
-                tasks.spawn_on(served, reactor.handle());
+                match reactor.adopt(stream) {
+                    Ok(stream) => open.spawn(serve(stream, peer, pause.clone()), &tasks, reactor.handle()),
+                    Err(error) => debug!(%peer, %error, "connection lost"),
+                }
             }
         }))
     }
@@ -108,6 +97,66 @@ impl Connections {
         self.pause.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        self.open.end();
+    }
+}
+
+/// The tasks of connections, to end them all. A token that each of them watched would cost every request.
+#[derive(Debug, Default)]
+struct Open {
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    by_id: HashMap<tokio::task::Id, AbortHandle>,
+    ended: bool,
+}
+
+impl Open {
+    fn spawn(self: &Arc<Self>, connection: impl Future<Output = ()> + Send + 'static, tasks: &TaskTracker, on: &Handle) {
+        let leaving = Leaving { open: Arc::clone(self) };
+        // Locked until the handle is in, so that no task leaves before it has come.
+        let mut open = self.lock();
+        let task = tasks.spawn_on(
+            async move {
+                let _leaving = leaving;
+                connection.await;
+            },
+            on,
+        );
+        if open.ended {
+            task.abort();
+        }
+        open.by_id.insert(task.id(), task.abort_handle());
+    }
+
+    fn end(&self) {
+        let mut open = self.lock();
+        open.ended = true;
+        open.by_id.values().for_each(AbortHandle::abort);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a task off the list when it is over, however it ends.
+struct Leaving {
+    open: Arc<Open>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(id) = tokio::task::try_id() {
+            self.open.lock().by_id.remove(&id);
+        }
     }
 }
 

@@ -145,7 +145,7 @@ impl IngressError {
                 (417, "expectation_failed", "Expectation failed", Client, texts::EXPECTATION)
             }
             Self::UnsupportedVersion => {
-                (505, "unsupported_version", "Unsupported version", Client, texts::VERSION)
+                (400, "unsupported_version", "Unsupported version", Client, texts::VERSION)
             }
             Self::BadFraming => (400, "bad_framing", "Ambiguous request body", Client, texts::BAD_FRAMING),
             Self::ClientGone => (400, "client_cancelled", "Request broken off", Client, texts::CLIENT_GONE),

@@ -178,8 +178,8 @@ impl Gateway {
         // Whatever is left when this function returns ends with it.
         let ended = CancellationToken::new();
         let _ended = ended.clone().drop_guard();
-        let [clients, agents] = [&ended; 2].map(|ended| Connections::new(reactors.clone(), ended));
-        let operators = Connections::new(Reactors::current(), &ended);
+        let [clients, agents] = [reactors.clone(), reactors].map(Connections::new);
+        let operators = Connections::new(Reactors::current());
         let bridge = Arc::new(Bridge::new(acceptor.clone(), config.ws_origins.clone(), ended.clone()));
         let header_timeout = config.limits.header_timeout;
         let patience = patience(&config.limits);

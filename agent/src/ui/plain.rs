@@ -55,6 +55,8 @@ fn log(event: Event) {
             tracing::info!(%reason, ?retry_in, "offline");
         }
         Event::Draining { in_flight } => tracing::info!(in_flight, "draining"),
+        // Every request comes here, and making its texts printable costs more than asking.
+        Event::Request { .. } if !tracing::enabled!(tracing::Level::DEBUG) => {}
         Event::Request { id, method, path, status, duration, bytes, error, client } => {
             let method = printable(&method, WIDTH);
             let path = printable(&path, WIDTH);

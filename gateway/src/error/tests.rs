@@ -12,7 +12,7 @@ const TABLE: [(IngressError, u16, &str, &str); 25] = [
     (IngressError::BadRequest, 400, "bad_request", "3"),
     (IngressError::BadTarget, 400, "bad_target", "3"),
     (IngressError::ExpectationFailed, 417, "expectation_failed", "3"),
-    (IngressError::UnsupportedVersion, 505, "unsupported_version", "12"),
+    (IngressError::UnsupportedVersion, 400, "unsupported_version", "3"),
     (IngressError::BadFraming, 400, "bad_framing", "3"),
     (IngressError::MethodNotAllowed, 405, "method_not_allowed", "12"),
     (IngressError::AgentNotFound, 404, "agent_not_found", "5"),

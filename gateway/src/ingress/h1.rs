@@ -67,7 +67,14 @@ pub(super) enum Broken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Request,
-    Close,
+    Close(Ended),
+}
+
+/// Whether the client has sent more than was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Read,
+    Unread,
 }
 
 /// Serves one connection, of which `input` was read already, until either side ends it. Once `pause` is cancelled it ends with
@@ -85,23 +92,25 @@ pub(crate) async fn serve(
 ) {
     let mut connection = Connection::new(socket, input, patience, pause);
     match run(&mut connection, &client, &ingress).await {
-        Ok(()) => connection.close(LINGER).await,
+        // What is closed behind unread bytes is reset, and the answer may be lost on its way.
+        Ok(Ended::Unread) => connection.linger(LINGER).await,
+        Ok(Ended::Read) => {}
         Err(broken) => debug!(peer = %client.addr, %broken, "connection ended"),
     }
 }
 
-async fn run(connection: &mut Connection, client: &Client, ingress: &Ingress) -> Result<(), Broken> {
+async fn run(connection: &mut Connection, client: &Client, ingress: &Ingress) -> Result<Ended, Broken> {
     loop {
         let next = match connection.next_head().await? {
-            None => return Ok(()),
+            None => return Ok(Ended::Read),
             Some(Ok(head)) => exchange(connection, head, client, ingress).await?,
             Some(Err(error)) => {
                 let mut request = Request::new(ingress, Asked::default());
                 request.refuse(connection, &error.into(), Version::H11, false).await?
             }
         };
-        if next == Next::Close {
-            return Ok(());
+        if let Next::Close(ended) = next {
+            return Ok(ended);
         }
     }
 }
@@ -122,7 +131,7 @@ async fn exchange(
     let mut relay = Relay::new(opened, upload, version, keep_alive);
     match relay.run(connection, &mut request).await? {
         Verdict::Reuse => Ok(Next::Request),
-        Verdict::Close => Ok(Next::Close),
+        Verdict::Close(ended) => Ok(Next::Close(ended)),
         Verdict::Refuse(error) => {
             let keep_alive = relay.may_reuse();
             drop(relay);
@@ -206,7 +215,7 @@ impl<'a> Request<'a> {
         let answer = self.ingress.refuse(self.id, error, &self.asked, &mut observation);
         write::own(connection.output(), answer, version, keep_alive);
         connection.flush().await?;
-        Ok(if keep_alive { Next::Request } else { Next::Close })
+        Ok(if keep_alive { Next::Request } else { Next::Close(Ended::Unread) })
     }
 }
 

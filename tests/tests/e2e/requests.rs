@@ -17,7 +17,7 @@ over_every_transport![
     trailers_of_a_response_do_no_harm_to_a_client_that_does_not,
     a_connection_to_the_service_is_used_again_after_trailers,
     trailers_of_a_request_arrive,
-    interim_responses_are_not_taken_for_the_response,
+    interim_responses_come_before_the_response,
     a_client_that_waits_for_100_continue_gets_it,
     a_client_of_http_1_0_is_served,
     a_service_of_http_1_0_is_served_from,
@@ -203,12 +203,15 @@ async fn trailers_of_a_request_arrive(transport: Transport) {
     assert_eq!(client.reader.response(&request).await.body, b"thanks");
 }
 
-async fn interim_responses_are_not_taken_for_the_response(transport: Transport) {
+async fn interim_responses_come_before_the_response(transport: Transport) {
     let request = Request::get("/");
     let (_tunnel, mut client, mut service) = asked(transport, &request).await;
     service.send("HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n").await;
     service.send("HTTP/1.1 102 Processing\r\n\r\n").await;
     service.answer("final").await;
+    let hints = client.reader.head().await;
+    assert_eq!((hints.status(), hints.value("link")), (103, Some("</style.css>")));
+    assert_eq!(client.reader.head().await.status(), 102);
     let response = client.reader.response(&request).await;
     assert_eq!((response.head.status(), response.body.as_slice()), (200, &b"final"[..]));
 }

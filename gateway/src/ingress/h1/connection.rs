@@ -8,6 +8,7 @@ use std::{
 
 use bytes::{Buf as _, BytesMut};
 use http1::{HeadError, Limits, Output, RequestHead, RequestParser};
+use proto::limits;
 use tokio::{
     io::AsyncWriteExt as _,
     time::{Instant, Sleep, sleep_until, timeout},
@@ -56,7 +57,7 @@ impl Connection {
     ) -> Self {
         Self {
             socket,
-            parser: RequestParser::new(Limits::default()),
+            parser: RequestParser::new(Limits { target_bytes: limits::MAX_HEAD_BYTES - 2, ..Limits::default() }),
             input,
             output: Output::default(),
             patience,
@@ -216,8 +217,8 @@ impl Connection {
         tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut self.socket), cx)
     }
 
-    /// Closes the connection without destroying an answer on its way: reads on for a moment.
-    pub(super) async fn close(mut self, linger: Duration) {
+    /// Closes the connection without destroying an answer on its way: reads on for a moment (RFC 9112, section 9.6).
+    pub(super) async fn linger(mut self, patience: Duration) {
         if self.socket.shutdown().await.is_err() {
             return;
         }
@@ -231,7 +232,7 @@ impl Connection {
                 }
             }
         });
-        let _ = timeout(linger, drained).await;
+        let _ = timeout(patience, drained).await;
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {

@@ -13,7 +13,7 @@ use super::{
         answer::{AnswerHead, Relayed, strip_own},
         download::{Download, Expected, Part, Truncated},
     },
-    Broken, Request,
+    Broken, Ended, Request,
     connection::Connection,
     upload::{Failure, Upload},
     write,
@@ -73,7 +73,7 @@ pub(super) enum Verdict {
     /// The connection is ready for the next request.
     Reuse,
     /// The connection is of no more use.
-    Close,
+    Close(Ended),
     /// Nothing was written: the gateway answers.
     Refuse(IngressError),
 }
@@ -115,13 +115,15 @@ impl Relay {
             if let Err(failure) = self.upload.drive(connection, request.metrics(), cx) {
                 self.on_upload_failed(failure)?;
             }
+            let was_reading = self.upload.is_reading();
             let more = self.download(connection, request, cx);
+            let begins_to_read = !was_reading && self.upload.is_reading();
             let flushed = connection.poll_flush(cx)?.is_ready();
             // What is cut need not wait for a client that may read no more.
             if (flushed || matches!(self.stage, Stage::Cut(_))) && let Some(verdict) = self.verdict(connection, cx)? {
                 return Poll::Ready(Ok(verdict));
             }
-            if !(more && flushed) {
+            if !(more && flushed || begins_to_read) {
                 break;
             }
         }
@@ -150,13 +152,16 @@ impl Relay {
             Stage::Head(_) | Stage::Body { .. } | Stage::Raw(_) => Ok(None),
             Stage::HalfClosed => {
                 let shut = connection.poll_shutdown(cx)?.is_ready();
-                Ok((shut && !self.upload.is_reading()).then_some(Verdict::Close))
+                Ok((shut && !self.upload.is_reading()).then_some(Verdict::Close(Ended::Unread)))
             }
             Stage::Over if reuse => Ok(Some(Verdict::Reuse)),
-            Stage::Over => Ok(Some(Verdict::Close)),
+            Stage::Over if connection.input().is_empty() && self.upload.is_done() => {
+                Ok(Some(Verdict::Close(Ended::Read)))
+            }
+            Stage::Over => Ok(Some(Verdict::Close(Ended::Unread))),
             Stage::Cut(truncated) => match truncated.take() {
                 Some(truncated) => Err(truncated.into()),
-                None => Ok(Some(Verdict::Close)),
+                None => Ok(Some(Verdict::Close(Ended::Unread))),
             },
             Stage::Refused(error) => Ok(error.take().map(Verdict::Refuse)),
         }

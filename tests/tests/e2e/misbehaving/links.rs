@@ -28,7 +28,7 @@ async fn a_second_introduction_closes_the_session(transport: Transport) {
 
 async fn bytes_that_are_no_frame_close_the_session(transport: Transport) {
     let truncated = b"\x12\xff".to_vec();
-    let no_utf8 = b"\x12\x04\x0a\x02\xff\xfe".to_vec();
+    let no_utf8 = b"\x12\x04\x4a\x02\xff\xfe".to_vec(); // in a reason phrase
     let deep = [0x7b; 200].to_vec();
     let no_tag = vec![0; 10];
     for bytes in [truncated, no_utf8, deep, no_tag] {
