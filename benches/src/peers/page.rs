@@ -1,0 +1,131 @@
+//! The page: what was found, in Markdown, with JSON and plots beside it.
+
+use std::{fmt, fs, path::Path};
+
+use anyhow::Context as _;
+use cli::output;
+use serde_json::{Value, json};
+
+mod tables;
+
+use super::{contenders::Contender, machine::Machine, measure::Findings, measure::Plan, plots};
+
+/// Everything there is to say.
+pub(super) struct Page {
+    pub(super) machine: Machine,
+    pub(super) plan: Plan,
+    pub(super) contenders: Vec<&'static Contender>,
+    /// Of each contender that has a program.
+    pub(super) versions: Vec<Option<String>>,
+    pub(super) absent: Vec<Absent>,
+    pub(super) findings: Findings,
+}
+
+/// A contender that could not take part.
+pub(super) struct Absent {
+    pub(super) contender: &'static str,
+    pub(super) program: &'static str,
+}
+
+const HOW: &str = "\
+Every contender is a real process (a tunnel is two) with its default settings, behind one and the same service, on
+loopback. In each round all of them take turns with the same load; each round begins with another one. A response with
+another status or length than expected ends a contender's case, so everything that is counted was answered rightly.
+
+- Figures are medians over the rounds; ± is half the distance from the least to the most. **Ratios are the figures to
+  quote**: each is the median of the ratios within each round, so that noise which lasts cancels out.
+- Clients, service and contender share the cores. Absolute figures belong to one machine on one day.
+- CPU is user and system time of the contender's own processes, without clients and service.
+- Downloads and uploads are 100 MiB, shared by the streams, again and again. The slow reader takes 10 KiB/s of 1 GiB.
+- The service is nginx, except for uploads (and where there is no nginx): it has no way to take a body and drop it, so
+  that is a service made with hyper.
+";
+
+const REPRODUCE: &str = "\
+```sh
+cargo bench -p benches --bench peers -- --install --write docs/benchmarks.md   # all of it
+cargo bench -p benches --bench peers -- --quick                                # a first look
+cargo bench -p benches --bench peers -- --only nginx,rathole,ours --case get-64,connect
+```
+
+`--install` gets nginx and haproxy by `apt-get`, rathole and bore by `cargo install` and caddy by `pip`, the latter three
+into `target`. frp (`frps`, `frpc`), chisel, wstunnel and piko take part where they are on the `PATH`.
+This page is written by the command. What was tried, and why a figure is what it is, is in
+[performance.md](performance.md).
+";
+
+impl Page {
+    /// Writes the page, and all that belongs to it into a directory of its name.
+    pub(super) fn save(&self, page: &Path) -> anyhow::Result<()> {
+        let beside = page.with_extension("");
+        let plots = plots::of(self).into_iter().map(|(name, plot)| (format!("{name}.svg"), plot.to_string()));
+        let json = ("peers.json".to_owned(), format!("{:#}\n", self.json()));
+        for (name, content) in plots.chain([json]) {
+            save(&beside.join(name), &content)?;
+        }
+        save(page, &self.to_string())?;
+        Ok(output::line(&format!("written: {}", page.display()))?)
+    }
+
+    /// Names of those that took part, in the order of all tables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.contenders.iter().map(|contender| contender.name)
+    }
+
+    fn json(&self) -> Value {
+        let contender = |(contender, version): (&&Contender, &Option<String>)| json!({ "name": contender.name, "what": contender.what, "version": version });
+        let absent = |absent: &Absent| json!({ "name": absent.contender, "missing": absent.program });
+        let troubles = self.findings.troubles.iter();
+        let Machine { cores, model, kernel, memory_mib, load, date, commit } = &self.machine;
+        json!({
+            "bench": "peers",
+            "machine": { "cores": cores, "model": model, "kernel": kernel, "memory_mib": memory_mib },
+            "load_average_before": load,
+            "date": date,
+            "commit": commit,
+            "plan": { "rounds": self.plan.rounds, "seconds": self.plan.duration.as_secs_f64() },
+            "contenders": self.contenders.iter().zip(&self.versions).map(contender).collect::<Vec<_>>(),
+            "absent": self.absent.iter().map(absent).collect::<Vec<_>>(),
+            "troubles": troubles
+                .map(|trouble| json!({ "name": trouble.contender, "case": trouble.case, "what": trouble.what }))
+                .collect::<Vec<_>>(),
+            "cases": self.findings.ledger.json(),
+        })
+    }
+
+    fn circumstances(&self) -> String {
+        let Machine { cores, model, kernel, memory_mib, load, date, commit } = &self.machine;
+        let Plan { rounds, duration, .. } = self.plan;
+        let seconds = duration.as_secs_f64();
+        format!(
+            "{date}, commit `{commit}`. {cores} cores ({model}), {memory_mib} MiB, Linux {kernel}; load average before \
+             the run {load}. Rounds: {rounds}, each load {seconds} s per round.\n"
+        )
+    }
+}
+
+impl fmt::Display for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# Benchmarks: the tunnel beside others of its kind\n\n{}", self.circumstances())?;
+        writeln!(f, "## Figures to reach\n\n{}", tables::targets(self))?;
+        writeln!(
+            f,
+            "WebSocket against gRPC, meant to be within 15 % of each other:\n\n{}",
+            tables::transports(self)
+        )?;
+        writeln!(f, "## Who takes part\n\n{}{}", tables::contenders(self), tables::absences(self))?;
+        writeln!(f, "## How it is measured\n\n{HOW}")?;
+        for (name, plot) in plots::of(self) {
+            writeln!(f, "![{}](benchmarks/{name}.svg)\n", plot.title)?;
+        }
+        for table in tables::all(self) {
+            writeln!(f, "{table}")?;
+        }
+        write!(f, "## Doing it again\n\n{REPRODUCE}")
+    }
+}
+
+fn save(path: &Path, content: &str) -> anyhow::Result<()> {
+    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, content));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
