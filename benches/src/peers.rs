@@ -3,6 +3,7 @@
 //! [`Arguments`] say how long and what; contenders whose programs are not here are left out and named. [`run`] does it
 //! and writes a page, with all figures as JSON and plots beside it.
 
+use anyhow::ensure;
 use cli::{Failure, output};
 use tokio::runtime::Builder;
 
@@ -54,13 +55,15 @@ fn measured(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let machine = Machine::look();
     let (contenders, absent) = present(arguments, &programs);
+    let names = || CONTENDERS.iter().map(|contender| contender.name).collect::<Vec<_>>().join("; ");
+    ensure!(!contenders.is_empty(), "nobody takes part; there are: {}", names());
     let plan = arguments.plan();
     let bench = Bench::new(plan, &programs, &contenders)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let findings = runtime.block_on(bench.measure(&arguments.cases()))?;
     let versions = contenders.iter().map(|contender| programs.version(contender)).collect();
     let page = Page { machine, plan, contenders, versions, absent, findings };
-    output::write(page.to_string().as_bytes())?;
+    output::write(page.markdown("peers")?.as_bytes())?;
     page.save(&arguments.page().unwrap_or_else(|| target.join("bench/peers.md")))?;
     own_failures(&page.findings)
 }

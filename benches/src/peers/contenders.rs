@@ -41,6 +41,7 @@ pub(super) const DIRECT: &str = "direct";
 pub(super) const NGINX: &str = "nginx";
 pub(super) const TWO_HYPER: &str = "two hyper proxies";
 pub(super) const RATHOLE: &str = "rathole";
+pub(super) const BORE: &str = "bore";
 pub(super) const WSTUNNEL: &str = "wstunnel";
 pub(super) const FRP: &str = "frp http";
 /// Ours, by transport.

@@ -1,4 +1,9 @@
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use tempfile::TempDir;
@@ -13,6 +18,9 @@ use super::{
 };
 use crate::{Child, Metric, Upstream};
 
+/// Rounds of what varies little, and takes its time: whole lives of processes.
+const LIVES: u32 = 3;
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
@@ -24,7 +32,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) const FULL: Self = Self { rounds: 5, duration: Duration::from_secs(1), agents: 200 };
+    pub(super) const FULL: Self = Self { rounds: 5, duration: Duration::from_millis(800), agents: 200 };
     pub(super) const QUICK: Self = Self { rounds: 2, duration: Duration::from_millis(250), agents: 40 };
 }
 
@@ -51,6 +59,7 @@ pub(super) struct Bench<'a> {
     findings: Findings,
     scratch: TempDir,
     sites: u32,
+    begun: Instant,
 }
 
 /// A service, as a process or as a thread, which ends when it is dropped.
@@ -70,7 +79,15 @@ impl<'a> Bench<'a> {
         contenders: &'a [&'static Contender],
     ) -> anyhow::Result<Self> {
         let scratch = tempfile::tempdir().context("there is no place for files")?;
-        Ok(Self { plan, programs, contenders, findings: Findings::default(), scratch, sites: 0 })
+        Ok(Self {
+            plan,
+            programs,
+            contenders,
+            findings: Findings::default(),
+            scratch,
+            sites: 0,
+            begun: Instant::now(),
+        })
     }
 
     /// Loads with one service, loads with the other, then lives: contenders that rest do not disturb one that works,
@@ -95,7 +112,7 @@ impl<'a> Bench<'a> {
         let mut field = self.field(service).await?;
         for case in cases {
             for round in 0..self.plan.rounds {
-                self.announce(case, round);
+                self.announce(case, round, self.plan.rounds);
                 turn(&mut field, round);
                 for (contender, running) in &mut field {
                     if self.has_failed(contender, case) {
@@ -112,9 +129,9 @@ impl<'a> Bench<'a> {
     }
 
     async fn lives(&mut self, case: &Case, service: &Service) -> anyhow::Result<()> {
-        let rounds = if matches!(case.kind, Kind::Herd) { 1 } else { self.plan.rounds };
+        let rounds = if matches!(case.kind, Kind::Herd) { 1 } else { self.plan.rounds.min(LIVES) };
         for round in 0..rounds {
-            self.announce(case, round);
+            self.announce(case, round, rounds);
             for contender in self.contenders {
                 if !self.has_failed(contender, case) {
                     let setup = self.setup(contender, service)?;
@@ -155,15 +172,16 @@ impl<'a> Bench<'a> {
         Ok(Service { addr, _process: Some(launch.start()?), _thread: None })
     }
 
-    fn dir(&mut self) -> anyhow::Result<std::path::PathBuf> {
+    fn dir(&mut self) -> anyhow::Result<PathBuf> {
         self.sites += 1;
         let dir = self.scratch.path().join(self.sites.to_string());
         fs::create_dir(&dir)?;
         Ok(dir)
     }
 
-    fn announce(&self, case: &Case, round: u32) {
-        eprintln!("{}, round {} of {}", case.key, round + 1, self.plan.rounds);
+    fn announce(&self, case: &Case, round: u32, rounds: u32) {
+        let elapsed = self.begun.elapsed().as_secs();
+        eprintln!("{elapsed:4} s  {}, round {} of {rounds}", case.key, round + 1);
     }
 
     fn record(
@@ -180,7 +198,7 @@ impl<'a> Bench<'a> {
     }
 
     fn trouble(&mut self, contender: &Contender, case: &'static str, error: &anyhow::Error) {
-        let trouble = Trouble { contender: contender.name, case, what: format!("{error:#}") };
+        let trouble = Trouble { contender: contender.name, case, what: told(error) };
         eprintln!("{}: {case}: {}", trouble.contender, trouble.what);
         self.findings.troubles.push(trouble);
     }
@@ -196,6 +214,12 @@ impl<'a> Bench<'a> {
 fn sink() -> anyhow::Result<Service> {
     let upstream = Upstream::start().context("the service cannot be started")?;
     Ok(Service { addr: upstream.addr(), _process: None, _thread: Some(upstream) })
+}
+
+/// On one line, as tables need it.
+fn told(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" / ")
 }
 
 /// Another one goes first in each round, since the second one of two finds warmer caches.

@@ -1,6 +1,10 @@
 //! The page: what was found, in Markdown, with JSON and plots beside it.
 
-use std::{fmt, fs, path::Path};
+use std::{
+    fmt::{self, Write as _},
+    fs,
+    path::Path,
+};
 
 use anyhow::Context as _;
 use cli::output;
@@ -34,8 +38,11 @@ another status or length than expected ends a contender's case, so everything th
 
 - Figures are medians over the rounds; ± is half the distance from the least to the most. **Ratios are the figures to
   quote**: each is the median of the ratios within each round, so that noise which lasts cancels out.
-- Clients, service and contender share the cores. Absolute figures belong to one machine on one day.
+- Clients, service and contender share the cores. Absolute figures belong to one machine on one day, and the load average
+  above says what else it did. With one client it is wake-ups that are measured, which come in two kinds.
 - CPU is user and system time of the contender's own processes, without clients and service.
+- Peers are set up as their own documentation says, with defaults wherever there are any; nginx pools connections to the
+  service, and neither it nor the others write bodies to files.
 - Downloads and uploads are 100 MiB, shared by the streams, again and again. The slow reader takes 10 KiB/s of 1 GiB.
 - The service is nginx, except for uploads (and where there is no nginx): it has no way to take a body and drop it, so
   that is a service made with hyper.
@@ -48,8 +55,8 @@ cargo bench -p benches --bench peers -- --quick                                #
 cargo bench -p benches --bench peers -- --only nginx,rathole,ours --case get-64,connect
 ```
 
-`--install` gets nginx and haproxy by `apt-get`, rathole and bore by `cargo install` and caddy by `pip`, the latter three
-into `target`. frp (`frps`, `frpc`), chisel, wstunnel and piko take part where they are on the `PATH`.
+`--install` gets nginx and haproxy by `apt-get`, rathole and bore by `cargo install` and caddy by `pip`, the last three into
+`target`. frp (`frps`, `frpc`), chisel, wstunnel and piko take part where they are on the `PATH`.
 This page is written by the command. What was tried, and why a figure is what it is, is in
 [performance.md](performance.md).
 ";
@@ -63,7 +70,8 @@ impl Page {
         for (name, content) in plots.chain([json]) {
             save(&beside.join(name), &content)?;
         }
-        save(page, &self.to_string())?;
+        let name = beside.file_name().unwrap_or_default().to_string_lossy();
+        save(page, &self.markdown(&name)?)?;
         Ok(output::line(&format!("written: {}", page.display()))?)
     }
 
@@ -104,8 +112,11 @@ impl Page {
     }
 }
 
-impl fmt::Display for Page {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Page {
+    /// The page itself, whose plots are in a directory of this name beside it.
+    pub(super) fn markdown(&self, beside: &str) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        let f = &mut page;
         writeln!(f, "# Benchmarks: the tunnel beside others of its kind\n\n{}", self.circumstances())?;
         writeln!(f, "## Figures to reach\n\n{}", tables::targets(self))?;
         writeln!(
@@ -116,12 +127,13 @@ impl fmt::Display for Page {
         writeln!(f, "## Who takes part\n\n{}{}", tables::contenders(self), tables::absences(self))?;
         writeln!(f, "## How it is measured\n\n{HOW}")?;
         for (name, plot) in plots::of(self) {
-            writeln!(f, "![{}](benchmarks/{name}.svg)\n", plot.title)?;
+            writeln!(f, "![{}]({beside}/{name}.svg)\n", plot.title)?;
         }
         for table in tables::all(self) {
             writeln!(f, "{table}")?;
         }
-        write!(f, "## Doing it again\n\n{REPRODUCE}")
+        write!(f, "## Doing it again\n\n{REPRODUCE}")?;
+        Ok(page)
     }
 }
 

@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
 
-use super::{Contender, Setup, Site};
+use super::{BORE, Contender, Setup, Site};
 use crate::peers::{launch::Launch, running::Herd};
 
 pub(super) const CONTENDER: Contender =
-    Contender { name: "bore", what: "TCP tunnel", programs: &["bore"], version: &["--version"], setup };
+    Contender { name: BORE, what: "TCP tunnel", programs: &["bore"], version: &["--version"], setup };
 
 /// An address of its own, because the port is fixed and somebody else may be using bore.
 const SERVER: &str = "127.7.8.35";

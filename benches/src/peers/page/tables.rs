@@ -74,9 +74,8 @@ pub(super) fn absences(page: &Page) -> String {
     let absent =
         absent.map(|one| format!("- {} is left out: there is no `{}` here.\n", one.contender, one.program));
     let troubles = page.findings.troubles.iter();
-    let troubles = troubles.map(|one| {
-        format!("- {} has no figures for `{}`: {}\n", one.contender, one.case, one.what.replace('\n', " / "))
-    });
+    let troubles =
+        troubles.map(|one| format!("- {} failed in `{}`: {}\n", one.contender, one.case, one.what));
     let list: String = absent.chain(troubles).collect();
     if list.is_empty() { list } else { format!("\n{list}") }
 }
