@@ -45,7 +45,7 @@ pub(super) const GET_1: Case =
     Case { key: "get-1", name: "Small GETs, one client", kind: Kind::Get { clients: 1, length: SMALL } };
 pub(super) const CONNECT: Case = Case {
     key: "connect",
-    name: "Small GETs, a connection for each, 16 clients",
+    name: "Small GETs, new connections, 16 clients",
     kind: Kind::Connect { clients: 16 },
 };
 pub(super) const MEDIUM_16: Case = Case {
@@ -57,11 +57,8 @@ pub(super) const DOWN_1: Case =
     Case { key: "down-1", name: "Download, one stream", kind: Kind::Download { streams: 1 } };
 pub(super) const DOWN_8: Case =
     Case { key: "down-8", name: "Download, 8 streams", kind: Kind::Download { streams: 8 } };
-pub(super) const BESIDE: Case = Case {
-    key: "beside",
-    name: "Small GETs beside neighbours, 8 clients",
-    kind: Kind::Beside { clients: 8 },
-};
+pub(super) const BESIDE: Case =
+    Case { key: "beside", name: "Small GETs with a neighbour", kind: Kind::Beside { clients: 8 } };
 pub(super) const UP_1: Case =
     Case { key: "up-1", name: "Upload, one stream", kind: Kind::Upload { streams: 1 } };
 pub(super) const UP_4: Case =

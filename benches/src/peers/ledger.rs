@@ -62,7 +62,7 @@ impl Ledger {
         self.entries.iter().any(|entry| entry.case == case.key && entry.metric == metric)
     }
 
-    /// `{case: {contender: {metric: {median, rounds}}}}`
+    /// `{case: {contender: {metric: {rounds}}}}`
     pub(super) fn json(&self) -> Value {
         let mut cases = Map::new();
         for Entry { case, contender, metric, value, .. } in &self.entries {

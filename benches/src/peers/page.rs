@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::Context as _;
 use cli::output;
-use serde_json::{Value, json};
 
+mod json;
 mod tables;
 
 use super::{contenders::Contender, machine::Machine, measure::Findings, measure::Plan, plots};
@@ -43,7 +43,11 @@ another status or length than expected ends a contender's case, so everything th
 - CPU is user and system time of the contender's own processes, without clients and service.
 - Peers are set up as their own documentation says, with defaults wherever there are any; nginx pools connections to the
   service, and neither it nor the others write bodies to files.
-- Downloads and uploads are 100 MiB, shared by the streams, again and again. The slow reader takes 10 KiB/s of 1 GiB.
+- Downloads and uploads are 100 MiB, shared by the streams, again and again.
+- Small GETs with a neighbour are those of 8 clients. The neighbour downloads 100 MiB again and again, or reads 1 GiB at
+  10 KiB/s.
+- wstunnel and frp cannot be had from a package registry. Where they are not here, they stand in the first table as what
+  they had for one that bore had, when all three ran together on such a machine once.
 - The service is nginx, except for uploads (and where there is no nginx): it has no way to take a body and drop it, so
   that is a service made with hyper.
 ";
@@ -66,7 +70,7 @@ impl Page {
     pub(super) fn save(&self, page: &Path) -> anyhow::Result<()> {
         let beside = page.with_extension("");
         let plots = plots::of(self).into_iter().map(|(name, plot)| (format!("{name}.svg"), plot.to_string()));
-        let json = ("peers.json".to_owned(), format!("{:#}\n", self.json()));
+        let json = ("peers.json".to_owned(), format!("{:#}\n", json::of(self)));
         for (name, content) in plots.chain([json]) {
             save(&beside.join(name), &content)?;
         }
@@ -75,44 +79,6 @@ impl Page {
         Ok(output::line(&format!("written: {}", page.display()))?)
     }
 
-    /// Names of those that took part, in the order of all tables.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.contenders.iter().map(|contender| contender.name)
-    }
-
-    fn json(&self) -> Value {
-        let contender = |(contender, version): (&&Contender, &Option<String>)| json!({ "name": contender.name, "what": contender.what, "version": version });
-        let absent = |absent: &Absent| json!({ "name": absent.contender, "missing": absent.program });
-        let troubles = self.findings.troubles.iter();
-        let Machine { cores, model, kernel, memory_mib, load, date, commit } = &self.machine;
-        json!({
-            "bench": "peers",
-            "machine": { "cores": cores, "model": model, "kernel": kernel, "memory_mib": memory_mib },
-            "load_average_before": load,
-            "date": date,
-            "commit": commit,
-            "plan": { "rounds": self.plan.rounds, "seconds": self.plan.duration.as_secs_f64() },
-            "contenders": self.contenders.iter().zip(&self.versions).map(contender).collect::<Vec<_>>(),
-            "absent": self.absent.iter().map(absent).collect::<Vec<_>>(),
-            "troubles": troubles
-                .map(|trouble| json!({ "name": trouble.contender, "case": trouble.case, "what": trouble.what }))
-                .collect::<Vec<_>>(),
-            "cases": self.findings.ledger.json(),
-        })
-    }
-
-    fn circumstances(&self) -> String {
-        let Machine { cores, model, kernel, memory_mib, load, date, commit } = &self.machine;
-        let Plan { rounds, duration, .. } = self.plan;
-        let seconds = duration.as_secs_f64();
-        format!(
-            "{date}, commit `{commit}`. {cores} cores ({model}), {memory_mib} MiB, Linux {kernel}; load average before \
-             the run {load}. Rounds: {rounds}, each load {seconds} s per round.\n"
-        )
-    }
-}
-
-impl Page {
     /// The page itself, whose plots are in a directory of this name beside it.
     pub(super) fn markdown(&self, beside: &str) -> Result<String, fmt::Error> {
         let mut page = String::new();
@@ -135,9 +101,71 @@ impl Page {
         write!(f, "## Doing it again\n\n{REPRODUCE}")?;
         Ok(page)
     }
+
+    /// Names of those that took part, in the order of all tables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.contenders.iter().map(|contender| contender.name)
+    }
+
+    fn circumstances(&self) -> String {
+        let Machine { cores, model, kernel, memory_mib, load, date, commit } = &self.machine;
+        let Plan { rounds, duration, .. } = self.plan;
+        let seconds = duration.as_secs_f64();
+        format!(
+            "{date}, commit `{commit}`. {cores} cores ({model}), {memory_mib} MiB, Linux {kernel}; load average before \
+             the run {load}. Rounds: {rounds}, each load {seconds} s per round.\n"
+        )
+    }
 }
 
 fn save(path: &Path, content: &str) -> anyhow::Result<()> {
     let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(path, content));
     written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        figures::REQUESTS,
+        peers::{cases::GET_64, contenders::CONTENDERS, measure::Trouble},
+    };
+
+    fn page() -> Page {
+        let contenders: Vec<&Contender> = CONTENDERS.iter().collect();
+        let versions = contenders.iter().map(|_| None).collect();
+        let mut findings = Findings::default();
+        for contender in &contenders {
+            findings.ledger.add(&GET_64, contender.name, 0, &[(REQUESTS, 1234.0)]);
+        }
+        findings.troubles.push(Trouble { contender: "bore", case: "up-1", what: "no luck".to_owned() });
+        let plan = Plan { rounds: 1, duration: Duration::from_secs(1), agents: 1 };
+        let absent = vec![Absent { contender: "frp http", program: "frps" }];
+        Page { machine: Machine::look(), plan, contenders, versions, absent, findings }
+    }
+
+    #[test]
+    fn everybody_is_on_the_page_or_named_as_missing() {
+        let page = page().markdown("beside").unwrap();
+        for contender in &CONTENDERS {
+            assert!(page.contains(contender.name), "{}", contender.name);
+        }
+        for line in ["- frp http is left out: there is no `frps` here.", "- bore failed in `up-1`: no luck"] {
+            assert!(page.contains(line), "{page}");
+        }
+        assert!(page.contains("(beside/requests.svg)") && !page.contains("bulk.svg"), "{page}");
+    }
+
+    #[test]
+    fn files_are_written_beside_the_page() {
+        let dir = tempfile::tempdir().unwrap();
+        page().save(&dir.path().join("figures.md")).unwrap();
+        let json = fs::read_to_string(dir.path().join("figures/peers.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["cases"]["get-64"]["direct"]["requests_per_second"]["rounds"][0], 1234.0);
+        assert_eq!(json["troubles"][0]["case"], "up-1");
+        assert!(dir.path().join("figures/requests.svg").exists());
+    }
 }
