@@ -49,20 +49,20 @@ fn measured(arguments: &Arguments) -> anyhow::Result<()> {
     if bin_dir.is_none() {
         install::build_ours()?;
     }
-    let programs = Programs::new(&bin_dir.unwrap_or_else(|| target.join("release")), &cache);
+    let programs = Programs::new(bin_dir.as_deref().unwrap_or(&target.join("release")), &cache);
     if arguments.installs() {
         install::install(&programs, &cache);
     }
-    let machine = Machine::look();
     let (contenders, absent) = present(arguments, &programs);
     let names = || CONTENDERS.iter().map(|contender| contender.name).collect::<Vec<_>>().join("; ");
     ensure!(!contenders.is_empty(), "nobody takes part; there are: {}", names());
     let plan = arguments.plan();
     let bench = Bench::new(plan, &programs, &contenders)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
+    let machine = Machine::look(runtime.block_on(machine::idle()));
     let findings = runtime.block_on(bench.measure(&arguments.cases()))?;
     let versions = contenders.iter().map(|contender| programs.version(contender)).collect();
-    let page = Page { machine, plan, contenders, versions, absent, findings };
+    let page = Page { machine, bin_dir, plan, contenders, versions, absent, findings };
     output::write(page.markdown("peers")?.as_bytes())?;
     page.save(&arguments.page().unwrap_or_else(|| target.join("bench/peers.md")))?;
     own_failures(&page.findings)

@@ -38,10 +38,9 @@ pub(super) fn install(programs: &Programs, cache: &Path) {
     }
 }
 
-/// Builds both of our programs as `cargo build --release` does.
+/// Builds our programs just as `cargo build --release` does, so that nothing is built twice.
 pub(super) fn build_ours() -> anyhow::Result<()> {
-    let programs = ["--bin", "gateway-tunnel", "--bin", "agent-tunnel"];
-    execute(command(cargo(), ["build", "--release", "--locked"]).args(programs))
+    execute(command(cargo(), ["build", "--release", "--locked", "--workspace", "--bins"]))
         .context("our own programs cannot be built")
 }
 

@@ -1,4 +1,6 @@
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
+
+use tokio::time::sleep;
 
 /// Where and when a run took place, as a reader must know to judge it.
 #[derive(Clone, Debug)]
@@ -7,8 +9,8 @@ pub(super) struct Machine {
     pub(super) model: String,
     pub(super) kernel: String,
     pub(super) memory_mib: u64,
-    /// The one-minute load average before the run.
-    pub(super) load: String,
+    /// How much of all cores' time was left in the second before the run, from 0 to 1.
+    pub(super) idle: f64,
     pub(super) date: String,
     /// What was measured, of our own history.
     pub(super) commit: String,
@@ -16,15 +18,14 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Looks around; what cannot be found is `unknown`.
-    pub(super) fn look() -> Self {
+    pub(super) fn look(idle: f64) -> Self {
         let cpuinfo = read("/proc/cpuinfo");
-        let first = |path: &str| read(path).split_whitespace().next().unwrap_or(UNKNOWN).to_owned();
         Self {
             cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
             model: field(&cpuinfo, "model name").unwrap_or(UNKNOWN).to_owned(),
-            kernel: first("/proc/sys/kernel/osrelease"),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             memory_mib: memory_mib(&read("/proc/meminfo")),
-            load: first("/proc/loadavg"),
+            idle,
             date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             commit: said("git", &["describe", "--always", "--dirty"]),
         }
@@ -32,6 +33,28 @@ impl Machine {
 }
 
 const UNKNOWN: &str = "unknown";
+
+/// What is idle during the next second.
+pub(super) async fn idle() -> f64 {
+    let before = cpu_ticks(&read("/proc/stat"));
+    sleep(Duration::from_secs(1)).await;
+    let after = cpu_ticks(&read("/proc/stat"));
+    before.zip(after).map_or(0.0, |(before, after)| {
+        share(after.0.saturating_sub(before.0), after.1.saturating_sub(before.1))
+    })
+}
+
+/// Those of the idle task, and all. Waiting for a disk is idling, and what a hypervisor took is not.
+fn cpu_ticks(stat: &str) -> Option<(u64, u64)> {
+    let ticks: Vec<u64> =
+        stat.lines().next()?.split_whitespace().skip(1).map_while(|tick| tick.parse().ok()).collect();
+    // Guests' time, which comes after the first eight, is in the users' already.
+    Some((ticks.get(3)? + ticks.get(4)?, ticks.iter().take(8).sum()))
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    part as f64 / whole.max(1) as f64
+}
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
@@ -67,8 +90,15 @@ mod tests {
     }
 
     #[test]
+    fn idle_time_is_a_part_of_all() {
+        assert_eq!(cpu_ticks("cpu  1 2 3 40 5 6 7 8 100 100\ncpu0 0\n"), Some((45, 72)));
+        assert_eq!(cpu_ticks(""), None);
+        assert_eq!(share(1, 4), 0.25);
+    }
+
+    #[test]
     fn this_machine_is_one() {
-        let machine = Machine::look();
+        let machine = Machine::look(1.0);
         assert!(machine.cores > 0 && machine.memory_mib > 0, "{machine:?}");
     }
 }

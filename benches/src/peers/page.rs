@@ -3,7 +3,7 @@
 use std::{
     fmt::{self, Write as _},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
@@ -17,6 +17,8 @@ use super::{contenders::Contender, machine::Machine, measure::Findings, measure:
 /// Everything there is to say.
 pub(super) struct Page {
     pub(super) machine: Machine,
+    /// Where our programs were, if they were not built for this.
+    pub(super) bin_dir: Option<PathBuf>,
     pub(super) plan: Plan,
     pub(super) contenders: Vec<&'static Contender>,
     /// Of each contender that has a program.
@@ -38,7 +40,7 @@ another status or length than expected ends a contender's case, so everything th
 
 - Figures are medians over the rounds; ± is half the distance from the least to the most. **Ratios are the figures to
   quote**: each is the median of the ratios within each round, so that noise which lasts cancels out.
-- Clients, service and contender share the cores. Absolute figures belong to one machine on one day, and the load average
+- Clients, service and contender share the cores. Absolute figures belong to one machine on one day, and the idle time
   above says what else it did. With one client it is wake-ups that are measured, which come in two kinds.
 - CPU is user and system time of the contender's own processes, without clients and service.
 - Peers are set up as their own documentation says, with defaults wherever there are any; nginx pools connections to the
@@ -108,12 +110,17 @@ impl Page {
     }
 
     fn circumstances(&self) -> String {
-        let Machine { cores, model, kernel, memory_mib, load, date, commit } = &self.machine;
+        let Machine { cores, model, kernel, memory_mib, idle, date, commit } = &self.machine;
+        let ours = match &self.bin_dir {
+            None => format!("commit `{commit}`"),
+            Some(dir) => format!("our binaries in `{}`", dir.display()),
+        };
         let Plan { rounds, duration, .. } = self.plan;
-        let seconds = duration.as_secs_f64();
         format!(
-            "{date}, commit `{commit}`. {cores} cores ({model}), {memory_mib} MiB, Linux {kernel}; load average before \
-             the run {load}. Rounds: {rounds}, each load {seconds} s per round.\n"
+            "{date}, {ours}. {cores} cores ({model}), {memory_mib} MiB, Linux {kernel}, {:.0} % idle before the run. \
+             Rounds: {rounds}, each load {} s per round.\n",
+            idle * 100.0,
+            duration.as_secs_f64()
         )
     }
 }
@@ -143,7 +150,8 @@ mod tests {
         findings.troubles.push(Trouble { contender: "bore", case: "up-1", what: "no luck".to_owned() });
         let plan = Plan { rounds: 1, duration: Duration::from_secs(1), agents: 1 };
         let absent = vec![Absent { contender: "frp http", program: "frps" }];
-        Page { machine: Machine::look(), plan, contenders, versions, absent, findings }
+        let machine = Machine::look(1.0);
+        Page { machine, bin_dir: None, plan, contenders, versions, absent, findings }
     }
 
     #[test]

@@ -5,14 +5,15 @@ use crate::peers::{contenders::Contender, machine::Machine, measure::Trouble};
 
 /// All that is known, with the figures of every round.
 pub(super) fn of(page: &Page) -> Value {
-    let Machine { cores, model, kernel, memory_mib, load, date, commit } = &page.machine;
+    let Machine { cores, model, kernel, memory_mib, idle, date, commit } = &page.machine;
     let contenders: Vec<Value> = page.contenders.iter().zip(&page.versions).map(contender).collect();
     json!({
         "bench": "peers",
         "date": date,
         "commit": commit,
+        "bin_dir": page.bin_dir,
         "machine": { "cores": cores, "model": model, "kernel": kernel, "memory_mib": memory_mib },
-        "load_average_before": load,
+        "idle_before": idle,
         "plan": { "rounds": page.plan.rounds, "seconds": page.plan.duration.as_secs_f64() },
         "contenders": contenders,
         "absent": page.absent.iter().map(absent).collect::<Vec<_>>(),
