@@ -76,6 +76,11 @@ impl Case {
     pub(super) fn uploads(&self) -> bool {
         matches!(self.kind, Kind::Upload { .. })
     }
+
+    /// Whether processes are started for it rather than put under load.
+    pub(super) fn is_life(&self) -> bool {
+        matches!(self.kind, Kind::Memory | Kind::Herd | Kind::Recovery)
+    }
 }
 
 /// What one stream of `streams` moves with each request.

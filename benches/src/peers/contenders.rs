@@ -73,3 +73,38 @@ pub(super) const CONTENDERS: [Contender; 13] = [
 fn free() -> std::io::Result<SocketAddr> {
     std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Ours ask a real gateway for a token.
+    #[test]
+    fn everybody_else_can_be_set_up_by_files_and_arguments_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let programs = Programs::new(dir.path(), dir.path());
+        let upstream = SocketAddr::from(([127, 0, 0, 1], 7));
+        let site = Site { upstream, programs: &programs, dir: dir.path() };
+        for contender in CONTENDERS.iter().filter(|contender| !OURS.contains(&contender.name)) {
+            for program in contender.programs {
+                fs::write(dir.path().join(program), "").unwrap();
+            }
+            let setup = (contender.setup)(&site).unwrap();
+            assert_eq!(setup.server.is_some(), contender.name != DIRECT, "{}", contender.name);
+            assert!(setup.control.is_none() || setup.agent.is_some(), "{}", contender.name);
+        }
+    }
+
+    #[test]
+    fn names_are_known_to_be_different() {
+        for (index, contender) in CONTENDERS.iter().enumerate() {
+            assert!(
+                CONTENDERS[..index].iter().all(|other| other.name != contender.name),
+                "{}",
+                contender.name
+            );
+        }
+    }
+}

@@ -93,8 +93,7 @@ impl<'a> Bench<'a> {
     /// Loads with one service, loads with the other, then lives: contenders that rest do not disturb one that works,
     /// but there is no need to have more of them than that.
     pub(super) async fn measure(mut self, cases: &[Case]) -> anyhow::Result<Findings> {
-        let is_life = |case: &Case| matches!(case.kind, Kind::Memory | Kind::Herd | Kind::Recovery);
-        let (lives, loads): (Vec<Case>, Vec<Case>) = cases.iter().partition(|case| is_life(case));
+        let (lives, loads): (Vec<Case>, Vec<Case>) = cases.iter().partition(|case| case.is_life());
         let (uploads, others): (Vec<Case>, Vec<Case>) = loads.into_iter().partition(Case::uploads);
         let files = self.files()?;
         self.loads(&others, &files).await?;

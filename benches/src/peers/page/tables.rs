@@ -3,7 +3,7 @@ use crate::{
     Metric,
     figures::{AGENT_GIB, AGENT_US, BOTH_GIB, BOTH_US, GATEWAY_GIB, GATEWAY_US, MIB, P50, P99, REQUESTS},
     peers::{
-        cases::{CASES, Case, HERD, Kind, MEMORY, RECOVERY},
+        cases::{CASES, Case, Kind},
         contenders::{DIRECT, NGINX, OURS},
         ledger::Summary,
         metrics::{
@@ -40,23 +40,21 @@ pub(super) fn targets(page: &Page) -> String {
     text
 }
 
+/// What both transports shall have alike; halves of a sum, and the p99 of a short load, differ by themselves.
+const ALIKE: [Metric; 10] =
+    [REQUESTS, P50, BOTH_US, MIB, BOTH_GIB, P99_BULK, P99_SLOW, SERVER_MIB, AGENT_MIB, IDLE_AGENT_KIB];
+
 /// Whether both transports are alike.
 pub(super) fn transports(page: &Page) -> String {
-    let mut text = row(["", "figure", "WebSocket / gRPC", ""]) + "|---|---|--:|---|\n";
-    for case in CASES {
-        for Column { head, metric, .. } in columns(&case).iter().filter(|column| column.base.is_none()) {
-            if ![REQUESTS, P50, BOTH_US, MIB, BOTH_GIB].contains(metric) {
-                continue;
-            }
-            let Some((ratio, alike)) = targets::between_transports(&page.findings.ledger, &case, *metric)
-            else {
-                continue;
-            };
-            let verdict = if alike { "alike" } else { "**not alike**" };
-            text += &row([case.name, head, &format!("{ratio:.2}"), verdict]);
-        }
-    }
-    text
+    let text = row(["", "figure", "WebSocket / gRPC", ""]) + "|---|---|--:|---|\n";
+    let columns = CASES.iter().flat_map(columns).filter(|column| column.base.is_none());
+    let rows = columns.filter(|column| ALIKE.contains(&column.metric)).filter_map(|column| {
+        let Column { head, case, metric, .. } = column;
+        let (ratio, alike) = targets::between_transports(&page.findings.ledger, &case, metric)?;
+        let verdict = if alike { "alike" } else { "**not alike**" };
+        Some(row([case.name, head, &format!("{ratio:.2}"), verdict]))
+    });
+    text + &rows.collect::<String>()
 }
 
 /// Who they are.
@@ -82,14 +80,10 @@ pub(super) fn absences(page: &Page) -> String {
 
 /// A table for each load that was put on, and one for all else.
 pub(super) fn all(page: &Page) -> Vec<String> {
-    let loads = CASES.iter().map(|case| (case.name, columns(case)));
-    let rest = [
-        column("server, MiB", MEMORY, SERVER_MIB),
-        column("agent, MiB", MEMORY, AGENT_MIB),
-        column("server, KiB for each further idle agent", HERD, IDLE_AGENT_KIB),
-        column("after its server is killed, ms until a request succeeds", RECOVERY, RECOVERY_MS),
-    ];
-    let sections = loads.chain([("Memory at rest, and recovery", rest.into())]);
+    let (lives, loads): (Vec<&Case>, Vec<&Case>) = CASES.iter().partition(|case| case.is_life());
+    let loads = loads.into_iter().map(|case| (case.name, columns(case)));
+    let lives = lives.into_iter().flat_map(columns).collect();
+    let sections = loads.chain([("Memory at rest, and recovery", lives)]);
     sections.filter_map(|(title, columns)| table(page, title, &columns)).collect()
 }
 
@@ -122,7 +116,7 @@ impl Column {
 }
 
 fn columns(case: &Case) -> Vec<Column> {
-    let column = |head, metric| column(head, *case, metric);
+    let column = |head, metric| Column { head, case: *case, metric, base: None };
     let ratios = |metric| {
         [("x direct", DIRECT), ("x nginx", NGINX)].map(|(head, base)| Column {
             head,
@@ -153,12 +147,12 @@ fn columns(case: &Case) -> Vec<Column> {
             column("beside a slow reader, us", P99_SLOW),
             column("/ with none", SLOW_RATIO),
         ],
-        Kind::Memory | Kind::Herd | Kind::Recovery => Vec::new(),
+        Kind::Memory => vec![column("server, MiB", SERVER_MIB), column("agent, MiB", AGENT_MIB)],
+        Kind::Herd => vec![column("server, KiB for each further idle agent", IDLE_AGENT_KIB)],
+        Kind::Recovery => {
+            vec![column("after its server is killed, ms until a request succeeds", RECOVERY_MS)]
+        }
     }
-}
-
-fn column(head: &'static str, case: Case, metric: Metric) -> Column {
-    Column { head, case, metric, base: None }
 }
 
 fn spread(Summary { median, least, most }: Summary) -> String {
