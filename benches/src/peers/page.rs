@@ -33,6 +33,12 @@ pub(super) struct Absent {
     pub(super) program: &'static str,
 }
 
+/// How much of a machine must be idle for figures to be believed.
+const QUIET: f64 = 0.9;
+const BUSY: &str = "
+**The machine was not quiet.** This is a first look; no figure here is worth a decision.
+";
+
 const HOW: &str = "\
 Every contender is a real process (a tunnel is two) with its default settings, behind one and the same service, on
 loopback. In each round all of them take turns with the same load; each round begins with another one. A response with
@@ -118,9 +124,10 @@ impl Page {
         let Plan { rounds, duration, .. } = self.plan;
         format!(
             "{date}, {ours}. {cores} cores ({model}), {memory_mib} MiB, Linux {kernel}, {:.0} % idle before the run. \
-             Rounds: {rounds}, each load {} s per round.\n",
+             Rounds: {rounds}, each load {} s per round.\n{}",
             idle * 100.0,
-            duration.as_secs_f64()
+            duration.as_secs_f64(),
+            if *idle < QUIET { BUSY } else { "" }
         )
     }
 }
@@ -163,6 +170,7 @@ mod tests {
         for line in ["- frp http is left out: there is no `frps` here.", "- bore failed in `up-1`: no luck"] {
             assert!(page.contains(line), "{page}");
         }
+        assert!(!page.contains("not quiet"));
         assert!(page.contains("(beside/requests.svg)") && !page.contains("bulk.svg"), "{page}");
     }
 

@@ -41,8 +41,8 @@ pub(super) fn of(page: &Page) -> Vec<(&'static str, Plot)> {
             "Small requests beside others",
             vec![(
                 BESIDE,
-                ("p99 beside download, us", P99_BULK, &[P99_BULK]),
-                ("p99 beside slow reader, us", P99_SLOW, &[P99_SLOW]),
+                ("p99 us, download", P99_BULK, &[P99_BULK]),
+                ("p99 us, slow reader", P99_SLOW, &[P99_SLOW]),
             )],
         ),
     ];
