@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::cpu_time;
 
 /// How long a child may take to say something that is waited for.
@@ -14,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Lines of a child's log that are kept, to be shown if it dies.
 const KEPT_LINES: usize = 20;
 
-/// A process that belongs to a measurement. Dropping it kills it; if the bench itself is killed, its stdin closes.
+/// A process that belongs to a measurement. Dropping it ends it; if the bench itself is killed, its stdin closes.
 #[derive(Debug)]
 pub struct Child {
     name: &'static str,
@@ -22,6 +24,17 @@ pub struct Child {
     lines: mpsc::Receiver<String>,
     /// Ends with the process, and returns the end of its log.
     log: Option<JoinHandle<String>>,
+    ending: Ending,
+}
+
+/// How a child is ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// By SIGKILL.
+    #[default]
+    Kill,
+    /// By SIGTERM, for one that has children of its own to end. It must obey at once.
+    Terminate,
 }
 
 /// What went wrong with a child.
@@ -78,7 +91,19 @@ impl Child {
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| heard.send(line))
         });
         let log = Some(thread::spawn(move || last_lines(stderr)));
-        Ok(Self { name, process, lines, log })
+        Ok(Self { name, process, lines, log, ending: Ending::default() })
+    }
+
+    /// Chooses how dropping ends it.
+    #[must_use]
+    pub fn with_ending(mut self, ending: Ending) -> Self {
+        self.ending = ending;
+        self
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Waits for the next line of its stdout.
@@ -127,7 +152,12 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let _ = self.process.kill(); // it may have ended
+        let _ = match self.ending {
+            Ending::Kill => self.process.kill(),
+            Ending::Terminate => {
+                kill_process(Pid::from_child(&self.process), Signal::TERM).map_err(Into::into)
+            }
+        }; // it may have ended
         let _ = self.process.wait();
     }
 }

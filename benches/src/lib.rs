@@ -6,12 +6,17 @@
 //! - [`load`]: HTTP/1.1 clients that cost little themselves.
 //! - [`Results`]: figures by case, contender and round; [`Table`] and [`Plot`] show them.
 //! - [`transports`]: the comparison of gRPC and WebSocket.
+//! - [`peers`]: the comparison of the real programs with others of their kind; [`proxy`] is one of those.
 //!
 //! Invariant: what is compared takes turns within one run; nothing is compared with another run's figures.
 
 mod child;
 mod cpu;
+mod figures;
 pub mod load;
+pub mod peers;
+mod process;
+pub mod proxy;
 mod results;
 pub mod stats;
 mod svg;
@@ -20,7 +25,7 @@ pub mod transports;
 mod tunnel;
 mod upstream;
 
-pub use child::{Child, ChildError};
+pub use child::{Child, ChildError, Ending};
 pub use cpu::cpu_time;
 pub use results::{Case, Metric, Results, Series};
 pub use svg::{Bar, Plot, Row, Section};

@@ -10,11 +10,12 @@ use tokio::{task::JoinSet, time::timeout};
 
 mod client;
 mod error;
+mod neighbour;
 mod request;
 mod response;
 
 use self::client::Client;
-pub use self::{error::LoadError, request::Request};
+pub use self::{error::LoadError, neighbour::Neighbour, request::Request};
 
 /// How much longer than planned a load may last before it is an error.
 const PATIENCE: Duration = Duration::from_secs(30);

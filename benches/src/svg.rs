@@ -68,6 +68,8 @@ pub struct Row {
     pub label: String,
     /// By column, then by contender.
     pub cells: Vec<Vec<Bar>>,
+    /// The colour of the first bar of each cell, out of four; those below it have the next ones.
+    pub colour: usize,
 }
 
 /// One bar.
@@ -125,7 +127,7 @@ impl Section {
             let bars = row.cells.iter().map(Vec::len).max().unwrap_or(0) as f64;
             text(out, "", MARGIN, y + (bars * PITCH) / 2.0 + 3.0, &row.label)?;
             for (column, cell) in row.cells.iter().enumerate() {
-                draw_cell(out, cell, left(column), y, scales[column])?;
+                draw_cell(out, cell, row.colour, left(column), y, scales[column])?;
             }
             y += bars * PITCH + ROW_GAP;
         }
@@ -138,12 +140,12 @@ impl Section {
     }
 }
 
-fn draw_cell(out: &mut String, cell: &[Bar], left: f64, top: f64, scale: f64) -> fmt::Result {
+fn draw_cell(out: &mut String, cell: &[Bar], colour: usize, left: f64, top: f64, scale: f64) -> fmt::Result {
     for (contender, Bar { parts, value }) in cell.iter().enumerate() {
         let y = top + contender as f64 * PITCH;
         let mut x = left;
         for (part, length) in parts.iter().enumerate() {
-            draw_bar(out, contender, part, x, y, length * scale)?;
+            draw_bar(out, colour + contender, part, x, y, length * scale)?;
             x += length * scale;
         }
         text(out, "faint", x + 6.0, y + 10.0, &rounded(*value))?;
@@ -181,7 +183,7 @@ mod tests {
     fn the_longest_bar_of_a_column_fills_it() {
         let row = |label: &str, parts: [f64; 2]| {
             let bars = [parts.to_vec(), vec![parts[0] * 2.0]].map(|parts| Bar { parts, value: 7.0 });
-            Row { label: label.to_owned(), cells: vec![bars.to_vec()] }
+            Row { label: label.to_owned(), cells: vec![bars.to_vec()], colour: 0 }
         };
         let section = Section {
             columns: vec!["CPU".to_owned()],

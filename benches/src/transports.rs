@@ -9,7 +9,6 @@ use cli::{Failure, output};
 
 mod arguments;
 mod cases;
-mod figures;
 mod measure;
 mod report;
 

@@ -86,7 +86,7 @@ async fn exchange(stream: &mut TcpStream, buffer: &mut [u8], request: &Request) 
     Ok(())
 }
 
-async fn send(stream: &mut TcpStream, request: &Request) -> io::Result<()> {
+pub(super) async fn send(stream: &mut TcpStream, request: &Request) -> io::Result<()> {
     static PIECE: [u8; BUFFER] = [b'x'; BUFFER];
     stream.write_all(&request.bytes).await?;
     let mut left = request.streamed;

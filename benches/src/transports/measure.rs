@@ -4,9 +4,9 @@ use agent::Transport;
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{cases::Case, figures};
+use super::cases::Case;
 use crate::{
-    Metric, Results, Tunnel, Upstream,
+    Metric, Results, Tunnel, Upstream, figures,
     load::{Done, Load, Until},
     tunnel::{TRANSPORTS, TunnelCpu},
 };

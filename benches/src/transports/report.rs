@@ -1,10 +1,10 @@
 use serde_json::json;
 
-use super::{
+use super::measure::Plan;
+use crate::{
+    Bar, Case, Metric, Plot, Results, Row, Section, Table,
     figures::{AGENT_GIB, AGENT_US, BOTH_GIB, BOTH_US, GATEWAY_GIB, GATEWAY_US, MIB, P50, P99, REQUESTS},
-    measure::Plan,
 };
-use crate::{Bar, Case, Metric, Plot, Results, Row, Section, Table};
 
 /// What a run found, in its three forms.
 pub(super) struct Report {
@@ -71,7 +71,7 @@ impl Report {
             };
             let cell = |column| contenders.clone().map(|contender| bar(column, contender)).collect();
             let cells: Option<_> = columns.iter().map(cell).collect();
-            Some(Row { label: case.name.to_owned(), cells: cells? })
+            Some(Row { label: case.name.to_owned(), cells: cells?, colour: 0 })
         };
         Section {
             rows: self.results.cases().iter().filter_map(row).collect(),

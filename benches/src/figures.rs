@@ -1,18 +1,20 @@
+//! What a load comes to: the figures of all suites.
+
 use crate::{Metric, load::Done, stats::percentile, tunnel::TunnelCpu};
 
-pub(super) const REQUESTS: Metric = Metric { key: "requests_per_second", title: "requests/s" };
-pub(super) const P50: Metric = Metric { key: "p50_us", title: "p50, us" };
-pub(super) const P99: Metric = Metric { key: "p99_us", title: "p99, us" };
-pub(super) const GATEWAY_US: Metric = Metric { key: "gateway_cpu_us_per_request", title: "gateway" };
-pub(super) const AGENT_US: Metric = Metric { key: "agent_cpu_us_per_request", title: "agent" };
-pub(super) const BOTH_US: Metric = Metric { key: "cpu_us_per_request", title: "both" };
-pub(super) const MIB: Metric = Metric { key: "mib_per_second", title: "MiB/s" };
-pub(super) const GATEWAY_GIB: Metric = Metric { key: "gateway_cpu_s_per_gib", title: "gateway, CPU s/GiB" };
-pub(super) const AGENT_GIB: Metric = Metric { key: "agent_cpu_s_per_gib", title: "agent, CPU s/GiB" };
-pub(super) const BOTH_GIB: Metric = Metric { key: "cpu_s_per_gib", title: "both, CPU s/GiB" };
+pub(crate) const REQUESTS: Metric = Metric { key: "requests_per_second", title: "requests/s" };
+pub(crate) const P50: Metric = Metric { key: "p50_us", title: "p50, us" };
+pub(crate) const P99: Metric = Metric { key: "p99_us", title: "p99, us" };
+pub(crate) const GATEWAY_US: Metric = Metric { key: "gateway_cpu_us_per_request", title: "gateway" };
+pub(crate) const AGENT_US: Metric = Metric { key: "agent_cpu_us_per_request", title: "agent" };
+pub(crate) const BOTH_US: Metric = Metric { key: "cpu_us_per_request", title: "both" };
+pub(crate) const MIB: Metric = Metric { key: "mib_per_second", title: "MiB/s" };
+pub(crate) const GATEWAY_GIB: Metric = Metric { key: "gateway_cpu_s_per_gib", title: "gateway, CPU s/GiB" };
+pub(crate) const AGENT_GIB: Metric = Metric { key: "agent_cpu_s_per_gib", title: "agent, CPU s/GiB" };
+pub(crate) const BOTH_GIB: Metric = Metric { key: "cpu_s_per_gib", title: "both, CPU s/GiB" };
 
 /// The figures of a case that counts requests.
-pub(super) fn of_requests(done: &Done, cpu: TunnelCpu) -> Vec<(Metric, f64)> {
+pub(crate) fn of_requests(done: &Done, cpu: TunnelCpu) -> Vec<(Metric, f64)> {
     let count = done.latencies.len() as f64;
     let micros = |share| percentile(&done.latencies, share).as_secs_f64() * 1e6;
     let [gateway, agent] = [cpu.gateway, cpu.agent].map(|used| used.as_secs_f64() * 1e6 / count);
@@ -27,7 +29,7 @@ pub(super) fn of_requests(done: &Done, cpu: TunnelCpu) -> Vec<(Metric, f64)> {
 }
 
 /// The figures of a case that moves `bytes`.
-pub(super) fn of_bulk(done: &Done, bytes: u64, cpu: TunnelCpu) -> Vec<(Metric, f64)> {
+pub(crate) fn of_bulk(done: &Done, bytes: u64, cpu: TunnelCpu) -> Vec<(Metric, f64)> {
     let mib = bytes as f64 / f64::from(1 << 20);
     let [gateway, agent] = [cpu.gateway, cpu.agent].map(|used| used.as_secs_f64() * 1024.0 / mib);
     vec![
