@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use proto::{AgentId, limits};
 
@@ -49,6 +49,26 @@ pub struct EdgeConfig {
     pub pages: Pages,
     /// What is asked agent by agent.
     pub policies: Policies,
+    /// From where the policies come, to be followed.
+    pub source: Option<PolicySource>,
+}
+
+/// A file that holds policies, and how to read them.
+#[derive(Clone)]
+pub struct PolicySource {
+    /// The file.
+    pub path: PathBuf,
+    /// Reads and checks it.
+    pub read: Arc<ReadPolicies>,
+}
+
+/// Reads policies, for as long as a gateway runs.
+pub type ReadPolicies = dyn Fn() -> Result<Policies, anyhow::Error> + Send + Sync;
+
+impl fmt::Debug for PolicySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PolicySource").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// Times and amounts, each with a default.

@@ -19,16 +19,17 @@ mod password;
 mod policy;
 pub(crate) mod proxy_protocol;
 mod rate;
+mod rules;
 mod settings;
 mod size;
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use proto::AgentId;
 
@@ -39,8 +40,8 @@ pub use network::{InvalidNetwork, Network};
 pub use password::{InvalidPasswordHash, PasswordHash};
 pub use rate::{InvalidRate, Rate};
 pub use settings::{
-    Absent, AgentSettings, DefaultSettings, Id, InvalidOfflineStatus, InvalidPolicies, OfflineStatus, Policies,
-    Settings,
+    Absent, AgentSettings, DefaultSettings, Id, InvalidOfflineStatus, InvalidPolicies, InvalidTimeout, OfflineStatus,
+    Policies, Settings, Timeout,
 };
 pub use size::{InvalidSize, Size};
 
@@ -49,6 +50,7 @@ pub(crate) use forwarding::{is_claim, scheme};
 pub(crate) use hops::{FIELD as HOPS, Loop, next as next_hop};
 pub(crate) use host::Hosts;
 pub(crate) use policy::Policy;
+pub(crate) use rules::Rules;
 
 use crate::{EdgeConfig, client::Client, error::IngressError, ingress::head::Head};
 use forwarding::TrustedProxies;
@@ -61,10 +63,7 @@ pub(crate) struct Edge {
     trusted: TrustedProxies,
     proxy_protocol: bool,
     max_body: Option<u64>,
-    /// Of the agents that have a table; an agent's table may take back what the defaults ask.
-    policies: HashMap<AgentId, Option<Arc<Policy>>>,
-    /// Of all the others.
-    default: Option<Arc<Policy>>,
+    rules: ArcSwap<Rules>,
     limiter: Limiter,
 }
 
@@ -86,17 +85,23 @@ impl Admission {
 
 impl Edge {
     pub(crate) fn new(config: &EdgeConfig) -> Self {
-        let Policies { agents, defaults, .. } = &config.policies;
-        let policy = |settings| Policy::new(settings).map(Arc::new);
-        let policies = agents.iter().map(|agent| (agent.id.0.clone(), policy(agent.over(defaults))));
         Self {
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
             proxy_protocol: config.proxy_protocol,
             max_body: config.max_body,
-            policies: policies.collect(),
-            default: policy(defaults.clone()),
+            rules: ArcSwap::from_pointee(Rules::new(&config.policies)),
             limiter: Limiter::new(Instant::now()),
         }
+    }
+
+    /// The rules of the moment.
+    pub(crate) fn rules(&self) -> Guard<Arc<Rules>> {
+        self.rules.load()
+    }
+
+    /// Exchanges the rules. Requests that were let in stay in; what was counted about clients still counts.
+    pub(crate) fn replace(&self, policies: &Policies) {
+        self.rules.store(Arc::new(Rules::new(policies)));
     }
 
     /// Who sends requests on a connection from `addr`.
@@ -115,13 +120,14 @@ impl Edge {
     /// [`IngressError`] is what the client is told.
     pub(crate) fn admit(
         &self,
+        rules: &Rules,
         agent_id: &AgentId,
         authority: &Bytes,
         head: &mut Head,
         client: &Client,
     ) -> Result<Admission, IngressError> {
         let client = client.as_told(&head.fields);
-        let policy = self.policies.get(agent_id).unwrap_or(&self.default).as_ref();
+        let policy = rules.policy(agent_id);
         if let Some(policy) = policy {
             let visitor = self.visitor(&client, head);
             let visit = Visit { agent_id, authority, visitor, scheme: client.scheme, now: Instant::now() };

@@ -35,7 +35,7 @@ mod request;
 /// The public side of a gateway.
 pub(crate) struct Ingress {
     pub(crate) domains: Domains,
-    pub(crate) edge: Edge,
+    pub(crate) edge: Arc<Edge>,
     pub(crate) pages: Pages,
     pub(crate) registry: Arc<Registry>,
     pub(crate) authenticator: Arc<Authenticator>,
@@ -59,8 +59,9 @@ impl Ingress {
     /// # Errors
     /// [`IngressError`] if there is none, the request does not say for whom it is, or may not go there.
     fn route(&self, head: &mut Head, client: &Client) -> Result<Route, IngressError> {
-        let Target { agent_id, authority } = self.domains.target(head)?;
-        let admission = self.edge.admit(&agent_id, &authority, head, client)?;
+        let rules = self.edge.rules();
+        let Target { agent_id, authority } = self.domains.target(head, rules.hosts())?;
+        let admission = self.edge.admit(&rules, &agent_id, &authority, head, client)?;
         Ok(Route { session: self.session(&agent_id, &admission)?, authority, admission })
     }
 

@@ -1,4 +1,5 @@
-//! Follows the token file: who is added may connect, who is removed is cut off.
+//! Follows files: in the token file who is added may connect, who is removed is cut off; in the configuration file the tables
+//! about agents count at once.
 
 use std::{
     fs, io,
@@ -11,7 +12,7 @@ use std::{
 use session::{Acceptor, Authenticator, Credentials, Grant};
 use tracing::{error, info};
 
-use crate::{TokenFile, TokenFileError};
+use crate::{PolicySource, TokenFile, TokenFileError, edge::Edge};
 
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
@@ -23,11 +24,26 @@ pub(crate) fn read(path: PathBuf) -> Result<(Credentials, Followed), TokenFileEr
     Ok((credentials(&path)?, Followed { path, last }))
 }
 
-/// A token file, and how it looked when it was read last.
+/// A file, and how it looked when it was read last.
 #[derive(Debug)]
 pub(crate) struct Followed {
     path: PathBuf,
     last: Option<Fingerprint>,
+}
+
+impl Followed {
+    /// Waits until the file looks otherwise.
+    async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            // A file that is missing for a moment is being replaced.
+            let Ok(now) = Fingerprint::of(&self.path) else { continue };
+            if self.last.as_ref() != Some(&now) {
+                self.last = Some(now);
+                return;
+            }
+        }
+    }
 }
 
 fn credentials(path: &Path) -> Result<Credentials, TokenFileError> {
@@ -39,19 +55,10 @@ fn credentials(path: &Path) -> Result<Credentials, TokenFileError> {
 }
 
 /// Loads the file again whenever it changes, for ever. A file that cannot be used changes nothing.
-pub(crate) async fn follow(file: Followed, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
-    let Followed { path, mut last } = file;
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+pub(crate) async fn follow(mut file: Followed, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
     loop {
-        ticks.tick().await;
-        // A file that is missing for a moment is being replaced.
-        let Ok(now) = Fingerprint::of(&path) else { continue };
-        if last.as_ref() == Some(&now) {
-            continue;
-        }
-        last = Some(now);
-        match credentials(&path) {
+        file.changed().await;
+        match credentials(&file.path) {
             Ok(credentials) => {
                 info!(tokens = credentials.len(), "token file reloaded");
                 let before = authenticator.credentials();
@@ -60,6 +67,28 @@ pub(crate) async fn follow(file: Followed, authenticator: Arc<Authenticator>, ac
             }
             Err(error) => {
                 error!(%error, "the token file changed but cannot be used; the old tokens stay valid")
+            }
+        }
+    }
+}
+
+/// Loads the policies again whenever their file changes, for ever. A file that cannot be used changes nothing.
+pub(crate) async fn follow_policies(source: PolicySource, edge: Arc<Edge>) {
+    let PolicySource { path, read } = source;
+    let mut file = Followed { last: Fingerprint::of(&path).ok(), path };
+    // The file may have changed since the gateway was started with it.
+    if let Ok(policies) = read() {
+        edge.replace(&policies);
+    }
+    loop {
+        file.changed().await;
+        match read() {
+            Ok(policies) => {
+                info!(file = %file.path.display(), "policies of agents loaded; other settings count after a restart");
+                edge.replace(&policies);
+            }
+            Err(error) => {
+                error!(error = format_args!("{error:#}"), "the configuration file changed but cannot be used; the old policies stay valid");
             }
         }
     }

@@ -7,12 +7,9 @@ use proto::{AgentId, Fields, HttpVersion};
 
 use crate::{edge::Hosts, error::IngressError, ingress::head::Head};
 
-/// The domains whose direct children are agents, and the host names that agents have besides.
+/// The domains whose direct children are agents.
 #[derive(Clone, Debug)]
-pub(crate) struct Domains {
-    domains: Box<[String]>,
-    hosts: Hosts,
-}
+pub(crate) struct Domains(Box<[String]>);
 
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,36 +22,36 @@ pub(crate) struct Target {
 
 impl Domains {
     /// Takes lower-case domains without a dot at either end.
-    pub(crate) fn new(domains: &[String], hosts: &Hosts) -> Self {
-        Self { domains: domains.into(), hosts: hosts.clone() }
+    pub(crate) fn new(domains: &[String]) -> Self {
+        Self(domains.into())
     }
 
     /// Finds the agent that a request names: by the authority of an absolute target, else by `Host`. No other field
-    /// ever routes. A host name of an agent's own goes before its id under a domain, and both before a wildcard.
+    /// ever routes. A name among `hosts` goes before an id under a domain, and both before a wildcard.
     ///
     /// # Errors
     /// [`IngressError::BadHost`] if there is no single well-formed host
     /// name, [`IngressError::AgentNotFound`] if it is not that of an agent.
-    pub(crate) fn target(&self, head: &Head) -> Result<Target, IngressError> {
+    pub(crate) fn target(&self, head: &Head, hosts: &Hosts) -> Result<Target, IngressError> {
         let authority = authority(head).ok_or(IngressError::BadHost)?;
         let text = std::str::from_utf8(authority).map_err(|_| IngressError::BadHost)?;
         let host = host(text).ok_or(IngressError::BadHost)?;
-        let agent_id = self.agent_id(host).ok_or(IngressError::AgentNotFound)?;
+        let agent_id = self.agent_id(host, hosts).ok_or(IngressError::AgentNotFound)?;
         Ok(Target { agent_id, authority: authority.clone() })
     }
 
-    fn agent_id(&self, host: &str) -> Option<AgentId> {
+    fn agent_id(&self, host: &str, hosts: &Hosts) -> Option<AgentId> {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        let own = self.hosts.exactly(&host).cloned();
-        own.or_else(|| self.child(&host)).or_else(|| self.hosts.below(&host).cloned())
+        let own = hosts.exactly(&host).cloned();
+        own.or_else(|| self.child(&host)).or_else(|| hosts.below(&host).cloned())
     }
 
     /// The agent whose id stands before a domain.
     fn child(&self, host: &str) -> Option<AgentId> {
-        if self.domains.iter().any(|domain| domain == host) {
+        if self.0.iter().any(|domain| domain == host) {
             return None;
         }
-        let domains = self.domains.iter();
+        let domains = self.0.iter();
         let labels = domains.filter_map(|domain| host.strip_suffix(domain.as_str())?.strip_suffix('.'));
         labels.filter_map(|label| AgentId::parse(label).ok()).next()
     }

@@ -23,7 +23,7 @@ use crate::{
     Config, Limits, Reactors, TokenFileError,
     admin::Admin,
     connections::{Connection, Connections, run},
-    edge::Edge,
+    edge::{Edge, Hosts},
     grpc::GrpcService,
     ingress::{Ingress, h1::Patience, public},
     listener::Listener,
@@ -142,7 +142,7 @@ impl Gateway {
 
     /// The URLs under which an agent will be reachable.
     pub fn public_urls(&self, agent_id: &AgentId) -> Vec<String> {
-        public_urls(&self.config, self.addresses.http.port(), agent_id)
+        public_urls(&self.config, self.config.edge.policies.hosts(), self.addresses.http.port(), agent_id)
     }
 
     /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
@@ -155,17 +155,18 @@ impl Gateway {
         let Shutdown { drain, abort } = shutdown;
         let metrics = Arc::new(Metrics::new());
         let registry = Arc::new(Registry::default());
+        let edge = Arc::new(Edge::new(&config.edge));
         let acceptor = Acceptor::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             metrics.sessions.clone(),
             terms(&config),
-            urls_of(&config, addresses.http.port()),
+            urls_of(&config, &edge, addresses.http.port()),
         );
         let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
         let ingress = Arc::new(Ingress {
-            domains: Domains::new(&config.domains, config.edge.policies.hosts()),
-            edge: Edge::new(&config.edge),
+            domains: Domains::new(&config.domains),
+            edge: Arc::clone(&edge),
             pages: config.edge.pages,
             registry,
             authenticator: Arc::clone(&authenticator),
@@ -204,6 +205,9 @@ impl Gateway {
             let follow = reload::follow(file, Arc::clone(&authenticator), acceptor.clone());
             AbortOnDropHandle::new(tokio::spawn(follow))
         });
+        let _policies = config.edge.source.clone().map(|source| {
+            AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
+        });
         info!(http = %addresses.http, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
 
         drain.cancelled().await;
@@ -237,9 +241,11 @@ async fn finish(
 
 fn terms(config: &Config) -> Terms {
     let limits = &config.limits;
+    let policies = &config.edge.policies;
     Terms {
         gateway_id: config.gateway_id.clone(),
-        response_timeout: limits.response_timeout,
+        response_timeout: policies.response_timeout().unwrap_or(limits.response_timeout),
+        response_timeouts: policies.response_timeouts(),
         idle_timeout: limits.idle_timeout,
         heartbeat_interval: limits.heartbeat_interval,
         heartbeat_timeout: limits.heartbeat_timeout,
@@ -248,14 +254,14 @@ fn terms(config: &Config) -> Terms {
     }
 }
 
-fn urls_of(config: &Config, port: u16) -> Box<PublicUrls> {
-    let config = config.clone();
-    Box::new(move |agent_id| public_urls(&config, port, agent_id))
+fn urls_of(config: &Config, edge: &Arc<Edge>, port: u16) -> Box<PublicUrls> {
+    let (config, edge) = (config.clone(), Arc::clone(edge));
+    Box::new(move |agent_id| public_urls(&config, edge.rules().hosts(), port, agent_id))
 }
 
 /// A URL for the agent's id, and one for each host name that it has besides.
-fn public_urls(config: &Config, port: u16, agent_id: &AgentId) -> Vec<String> {
-    let hosts = config.edge.policies.hosts().of(agent_id);
+fn public_urls(config: &Config, hosts: &Hosts, port: u16, agent_id: &AgentId) -> Vec<String> {
+    let hosts = hosts.of(agent_id);
     if let Some(template) = &config.public_url {
         return [template.url(agent_id)].into_iter().chain(hosts.map(|host| template.url_of(host))).collect();
     }

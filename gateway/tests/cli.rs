@@ -7,7 +7,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 /// A directory that is gone after the test.
@@ -195,6 +195,50 @@ fn an_unknown_key_is_named_with_file_and_line() {
     assert_eq!(code, Some(78));
     let expected = format!("error: {config}:2:1: unknown field `domian`, expected one of `http`");
     assert!(stderr.starts_with(&expected), "{stderr}");
+}
+
+#[test]
+fn a_mistake_in_a_policy_is_named_with_file_and_line() {
+    let directory = Directory::new("policy");
+    let file = directory.file("g.toml", "domain = 'a.example'\n[[agent]]\nid = 'shop'\nmax_body = 'much'\n");
+    let (code, _, stderr) = run(&["validate", "--config", &file]);
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("g.toml:4:12: `much`: a size is"), "{stderr}");
+}
+
+#[test]
+fn the_documented_policies_are_valid() {
+    let directory = Directory::new("documented");
+    let tokens = directory.file("tokens.toml", "");
+    let guide = include_str!("../../docs/configuration.md");
+    let blocks = guide.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let policies = blocks.into_iter().find(|block| block.contains("[agent_defaults]")).unwrap();
+    let file = directory.file("g.toml", policies);
+    let (code, stdout, stderr) = run(&["validate", "--config", &file, "--domain", "a.example", "--tokens", &tokens]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("alice:<hidden>") && !stdout.contains("MDEyMzQ1"), "{stdout}");
+}
+
+#[test]
+fn a_user_stands_alone_on_stdout_and_the_password_apart() {
+    let (code, stdout, stderr) = run(&["password", "ali"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.starts_with("ali:$pbkdf2-sha256$i=") && stdout.lines().count() == 1, "{stdout}");
+    let password = stderr.trim_end();
+    assert!(password.len() == 22 && !stdout.contains(password), "{stderr}");
+
+    let directory = Directory::new("user");
+    let tokens = directory.file("tokens.toml", "");
+    let file = directory.file("g.toml", &format!("[[agent]]\nid = 'a'\nbasic_auth = ['{}']", stdout.trim_end()));
+    let (code, _, stderr) = run(&["validate", "--config", &file, "--domain", "a.example", "--tokens", &tokens]);
+    assert_eq!(code, Some(0), "{stderr}");
+}
+
+#[test]
+fn no_password_on_stdin_is_a_failure() {
+    let (code, stdout, stderr) = outcome(program().args(["password", "ali", "--stdin"]).stdin(Stdio::null()));
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("no password on stdin"), "{stderr}");
 }
 
 #[test]

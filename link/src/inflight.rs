@@ -128,6 +128,11 @@ impl<F: Frame, H> InFlight<F, H> {
         self.settings.send_window = send_window;
     }
 
+    /// Changes how long the peer's head may take, for exchanges to come.
+    pub fn set_response_timeout(&mut self, response_timeout: Option<Duration>) {
+        self.settings.response_timeout = response_timeout;
+    }
+
     /// Exchanges in progress on the wire.
     pub fn active(&self) -> usize {
         self.active

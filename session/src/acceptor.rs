@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     pin::pin,
     sync::{Arc, atomic::AtomicBool},
@@ -30,6 +31,8 @@ pub struct Terms {
     pub gateway_id: String,
     /// See [`limits::RESPONSE_TIMEOUT`].
     pub response_timeout: Duration,
+    /// The same for agents that have one of their own.
+    pub response_timeouts: HashMap<AgentId, Duration>,
     /// See [`limits::IDLE_TIMEOUT`]; zero is for ever.
     pub idle_timeout: Duration,
     /// See [`limits::HEARTBEAT_INTERVAL`].
@@ -42,11 +45,18 @@ pub struct Terms {
     pub max_concurrent: u32,
 }
 
+impl Terms {
+    fn response_timeout(&self, agent_id: &AgentId) -> Duration {
+        self.response_timeouts.get(agent_id).copied().unwrap_or(self.response_timeout)
+    }
+}
+
 impl Default for Terms {
     fn default() -> Self {
         Self {
             gateway_id: "gateway".to_owned(),
             response_timeout: limits::RESPONSE_TIMEOUT,
+            response_timeouts: HashMap::new(),
             idle_timeout: limits::IDLE_TIMEOUT,
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
@@ -234,6 +244,7 @@ impl Inner {
         let inline_limit = {
             let mut table = link.table();
             table.agree(accepted.max_concurrent as usize, request.initial_window);
+            table.set_response_timeout(Some(self.terms.response_timeout(&agent_id)));
             // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
             table.cork();
             table.push_control(accepted);
@@ -242,6 +253,7 @@ impl Inner {
         };
         let session = Arc::new(Session {
             id,
+            timeout_ms: millis(self.terms.response_timeout(&agent_id)),
             agent_id,
             token,
             instance_id: request.instance_id,
@@ -249,7 +261,6 @@ impl Inner {
             peer: info.peer,
             link,
             inline_limit,
-            timeout_ms: millis(self.terms.response_timeout),
             retirement: Retirement::default(),
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),
@@ -305,7 +316,7 @@ impl Inner {
                 0 => terms.max_concurrent,
                 wanted => wanted.min(terms.max_concurrent),
             },
-            response_timeout_ms: millis(terms.response_timeout),
+            response_timeout_ms: millis(terms.response_timeout(agent_id)),
             public_urls: (self.public_urls)(agent_id),
             server_time: unix_millis(),
             gateway_id: terms.gateway_id.clone(),

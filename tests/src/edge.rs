@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use ::gateway::{
     EdgeConfig,
     edge::{AgentSettings, DefaultSettings, Network, Policies, Size},
@@ -20,12 +22,24 @@ struct File {
 
 /// What a gateway asks of clients, as its configuration file says it.
 pub fn edge(toml: &str) -> EdgeConfig {
-    let File { trusted_proxy, proxy_protocol, max_body, agent_defaults, agent } = toml::from_str(toml).unwrap();
-    EdgeConfig {
+    parse(toml).unwrap()
+}
+
+/// The same from a file that is there.
+///
+/// # Errors
+/// If it cannot be used.
+pub fn edge_of(path: &Path) -> Result<EdgeConfig, toml::de::Error> {
+    parse(&std::fs::read_to_string(path).unwrap())
+}
+
+fn parse(toml: &str) -> Result<EdgeConfig, toml::de::Error> {
+    let File { trusted_proxy, proxy_protocol, max_body, agent_defaults, agent } = toml::from_str(toml)?;
+    Ok(EdgeConfig {
         trusted_proxies: trusted_proxy,
         proxy_protocol,
         max_body: max_body.map(|Size(bytes)| bytes),
         policies: Policies::new(agent, agent_defaults, &[DOMAIN.to_owned()]).unwrap(),
         ..EdgeConfig::default()
-    }
+    })
 }

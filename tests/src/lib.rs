@@ -35,7 +35,7 @@ pub use self::{
     credentials::{
         AGENT, OFFLINE_AGENT, OTHER_AGENT, WRONG_SECRET, agent_id, credential, grant, introduction, signed,
     },
-    edge::edge,
+    edge::{edge, edge_of},
     gateway::{DOMAIN, Gateway},
     h2::H2,
     metrics::Metrics,

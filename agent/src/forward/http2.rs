@@ -100,57 +100,81 @@ async fn ask(
     }
 }
 
+/// A request without an answer.
+struct Unanswered {
+    failure: Failure,
+    /// What is to be sent again, if it may be.
+    again: Option<Upload>,
+}
+
 /// Sends the request and waits for the first that the service says. A connection may end at the very moment it is chosen:
 /// a request that the service did not look at then goes out again on a fresh one, and so does one that it may see twice.
 async fn begin(
     request: &Request,
     receiver: Receiver,
     sender: &mut Sender,
-    mut lease: Lease,
+    lease: Lease,
     service: &Service,
 ) -> Result<(Exchange, Answer), Failure> {
-    let mut upload = Upload::new(request, receiver);
-    let mut again = true;
-    loop {
-        let reused = lease.is_reused();
-        let head = request.to_http2(service.upstream())?;
-        let error = match lease.begin(head, request.is_bodiless()) {
-            Ok((response, stream)) => {
-                upload.begin(stream, request);
-                let patience = Patience::new(upload.is_expecting());
-                let mut exchange = Exchange { lease, upload, response, patience };
-                match exchange.answer(sender).await {
-                    Err(Failure::Upstream(UpstreamError::Http2(error))) if again => {
-                        let unseen = is_refused(&error) && exchange.upload.is_untouched();
-                        let stale = reused && error.is_io() && request.is_repeatable();
-                        if !unseen && !stale {
-                            return Err(UpstreamError::Http2(error).into());
-                        }
-                        (lease, upload) = (exchange.lease, exchange.upload);
-                        error
-                    }
-                    answer => return answer.map(|answer| (exchange, answer)),
-                }
-            }
-            // Nothing was sent.
-            Err(error) => error,
-        };
-        service.http2.forget(&lease);
-        if !again {
-            return Err(UpstreamError::Http2(error).into());
+    let upload = Upload::new(request, receiver);
+    match attempt(request, upload, sender, lease, service).await {
+        Ok(begun) => Ok(begun),
+        Err(Unanswered { again: None, failure }) => Err(failure),
+        Err(Unanswered { again: Some(upload), failure }) => {
+            let lease = tokio::select! {
+                leased = Box::pin(service.lease()) => match leased? {
+                    Leased::Http2(lease) => lease,
+                    Leased::Http1(_) => return Err(failure),
+                },
+                abort = sender.stopped() => return Err(Failure::Exchange(abort)),
+            };
+            attempt(request, upload, sender, lease, service).await.map_err(|unanswered| unanswered.failure)
         }
-        again = false;
-        lease = tokio::select! {
-            leased = Box::pin(service.lease()) => match leased? {
-                Leased::Http2(lease) => lease,
-                Leased::Http1(_) => return Err(UpstreamError::Http2(error).into()),
-            },
-            abort = sender.stopped() => return Err(Failure::Exchange(abort)),
-        };
+    }
+}
+
+async fn attempt(
+    request: &Request,
+    mut upload: Upload,
+    sender: &mut Sender,
+    lease: Lease,
+    service: &Service,
+) -> Result<(Exchange, Answer), Unanswered> {
+    let reused = lease.is_reused();
+    let head = match request.to_http2(service.upstream()) {
+        Ok(head) => head,
+        Err(invalid) => return Err(Unanswered { failure: invalid.into(), again: None }),
+    };
+    let (response, stream) = match lease.begin(head, request.is_bodiless()) {
+        Ok(begun) => begun,
+        Err(error) => {
+            service.http2.forget(&lease);
+            return Err(Unanswered { failure: UpstreamError::Http2(error).into(), again: Some(upload) });
+        }
+    };
+    upload.begin(stream, request);
+    let patience = Patience::new(upload.is_expecting());
+    let mut exchange = Exchange { lease, upload, response, patience };
+    match exchange.answer(sender).await {
+        Ok(answer) => Ok((exchange, answer)),
+        Err(failure) => {
+            let again = exchange.may_go_again(&failure, request, reused);
+            if again {
+                service.http2.forget(&exchange.lease);
+            }
+            Err(Unanswered { failure, again: again.then_some(exchange.upload) })
+        }
     }
 }
 
 impl Exchange {
+    /// Whether the service did not look at the request, or may see it twice.
+    fn may_go_again(&self, failure: &Failure, request: &Request, reused: bool) -> bool {
+        let Failure::Upstream(UpstreamError::Http2(error)) = failure else { return false };
+        let unseen = is_refused(error) && self.upload.is_untouched();
+        unseen || (reused && error.is_io() && request.is_repeatable())
+    }
+
     /// Waits for what the service says next, while the request goes on being written.
     async fn answer(&mut self, sender: &mut Sender) -> Result<Answer, Failure> {
         poll_fn(|cx| self.poll_answer(sender, cx)).await

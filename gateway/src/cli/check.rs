@@ -114,14 +114,20 @@ fn edge(settings: &Settings, domains: &[String]) -> Result<EdgeConfig, ConfigErr
     if proxy_protocol && trusted_proxies.is_empty() {
         return Err(ConfigError::NoTrustedProxy);
     }
-    let defaults = settings.agent_defaults.clone().unwrap_or_default();
     Ok(EdgeConfig {
         trusted_proxies,
         proxy_protocol,
         max_body: settings.max_body.map(|Size(bytes)| bytes),
         pages: settings.error_pages.unwrap_or_default(),
-        policies: Policies::new(settings.agent.clone(), defaults, domains)?,
+        policies: policies(settings.clone(), domains)?,
+        source: None,
     })
+}
+
+/// The tables about agents, which may change while the gateway runs.
+pub(super) fn policies(settings: Settings, domains: &[String]) -> Result<Policies, ConfigError> {
+    let Settings { agent, agent_defaults, .. } = settings;
+    Ok(Policies::new(agent, agent_defaults.unwrap_or_default(), domains)?)
 }
 
 fn limits(settings: &Settings) -> Result<Limits, ConfigError> {

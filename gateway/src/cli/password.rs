@@ -46,7 +46,7 @@ fn given() -> io::Result<Zeroizing<String>> {
 fn made_up() -> io::Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0; 16]);
     getrandom::fill(&mut *bytes)?;
-    let password = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(&*bytes));
+    let password = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(*bytes));
     let intro = if io::stderr().is_terminal() { "password: " } else { "" };
     writeln!(io::stderr(), "{intro}{}", *password)?;
     Ok(password)

@@ -1,20 +1,36 @@
-use ::cli::{Failure, Layers, Resolved, log, output, signals};
+use std::{path::PathBuf, sync::Arc};
 
-use super::{check::Checked, settings::Settings};
+use ::cli::{Failure, Layers, Resolved, log, output, signals};
+use gateway::PolicySource;
+
+use super::{
+    check::{self, Checked},
+    settings::Settings,
+};
 
 /// The files that are looked for are called `gateway.toml`.
 const FILE_NAME: &str = "gateway";
 
 /// Runs a gateway until a signal ends it.
 pub(super) fn serve(layers: Layers<Settings>) -> Result<(), Failure> {
-    let Resolved { settings, file } = layers.resolve(FILE_NAME).map_err(Failure::configuration)?;
-    let Checked { config, threads, .. } = begin(settings)?;
+    let Resolved { settings, file } = layers.clone().resolve(FILE_NAME).map_err(Failure::configuration)?;
+    let Checked { mut config, threads, .. } = begin(settings)?;
     if let Some(file) = file {
         tracing::info!(file = %file.display(), "configuration file read");
+        config.edge.source = Some(source(file, layers, config.domains.clone()));
     }
     super::block_on(async {
         crate::serve(config, threads, signals::watch().map_err(Failure::runtime)?).await
     })
+}
+
+/// The tables about agents in `file`, to be read again.
+fn source(file: PathBuf, layers: Layers<Settings>, domains: Vec<String>) -> PolicySource {
+    let read = move || {
+        let Resolved { settings, .. } = layers.clone().resolve(FILE_NAME)?;
+        Ok(check::policies(settings, &domains)?)
+    };
+    PolicySource { path: file, read: Arc::new(read) }
 }
 
 /// Checks settings as `serve` does, prints them all, and ends.

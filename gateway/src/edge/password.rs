@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// How often a password is hashed unless told otherwise: about five milliseconds of a core. Right passwords are remembered, so
+/// How often a password is hashed unless told otherwise: some milliseconds of a core. Right passwords are remembered, so
 /// each costs this once; wrong ones are counted, see [`super::basic_auth`].
 const ROUNDS: u32 = 20_000;
 /// Fewer would make a stolen file too easy to turn, more would keep a thread from its other connections for too long.

@@ -1,5 +1,7 @@
 //! Policies as they stand in the configuration file.
 
+use std::{collections::HashMap, time::Duration};
+
 use cli::Span;
 use proto::AgentId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -39,6 +41,8 @@ pub struct Settings<I, H: Default> {
     pub redirect_to_https: Option<bool>,
     /// The longest request body.
     pub max_body: Option<Size>,
+    /// How long the service may take to begin its answer.
+    pub response_timeout: Option<Timeout>,
     /// What a client is told while the agent is not connected: 404, or 503.
     pub offline_status: Option<OfflineStatus>,
     /// With 503: when to try again.
@@ -68,6 +72,7 @@ impl<I, H: Default> Settings<I, H> {
             forward_authorization: pick(&self.forward_authorization, &below.forward_authorization),
             redirect_to_https: pick(&self.redirect_to_https, &below.redirect_to_https),
             max_body: pick(&self.max_body, &below.max_body),
+            response_timeout: pick(&self.response_timeout, &below.response_timeout),
             offline_status: pick(&self.offline_status, &below.offline_status),
             offline_retry_after: pick(&self.offline_retry_after, &below.offline_retry_after),
             rate_per_client: pick(&self.rate_per_client, &below.rate_per_client),
@@ -110,6 +115,31 @@ impl<'de> Deserialize<'de> for Absent {
 impl Serialize for Absent {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_none()
+    }
+}
+
+/// A time to wait, which travels as milliseconds in 32 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "Span", into = "Span")]
+pub struct Timeout(Duration);
+
+/// A time that nobody can wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a time-out is more than zero and at most 49 days")]
+pub struct InvalidTimeout;
+
+impl TryFrom<Span> for Timeout {
+    type Error = InvalidTimeout;
+
+    fn try_from(Span(time): Span) -> Result<Self, InvalidTimeout> {
+        let possible = (1..=u128::from(u32::MAX)).contains(&time.as_millis());
+        possible.then_some(Self(time)).ok_or(InvalidTimeout)
+    }
+}
+
+impl From<Timeout> for Span {
+    fn from(Timeout(time): Timeout) -> Self {
+        Self(time)
     }
 }
 
@@ -213,6 +243,17 @@ impl Policies {
         &self.hosts
     }
 
+    /// How long the services of agents may take that have no time of their own.
+    pub(crate) fn response_timeout(&self) -> Option<Duration> {
+        self.defaults.response_timeout.map(|Timeout(time)| time)
+    }
+
+    /// How long the services of the other agents may take.
+    pub(crate) fn response_timeouts(&self) -> HashMap<AgentId, Duration> {
+        let agents = self.agents.iter();
+        agents.filter_map(|agent| Some((agent.id.0.clone(), agent.response_timeout?.0))).collect()
+    }
+
     /// The tables again.
     pub fn into_tables(self) -> (Vec<AgentSettings>, DefaultSettings) {
         (self.agents, self.defaults)
@@ -258,6 +299,7 @@ basic_auth = ["ali:$pbkdf2-sha256$i=1000$MDEyMzQ1Njc4OWFiY2RlZg$Mqp8wAsrOsjVEIym
 forward_authorization = false
 redirect_to_https = true
 max_body = "1GB"
+response_timeout = "2m"
 rate_per_client = { per_second = 10, burst = 20 }
 rate_per_agent = { per_second = 500 }
 request_headers = { set = { x-env = "prod" }, remove = ["x-debug"] }
@@ -272,6 +314,8 @@ response_headers = { add = { strict-transport-security = "max-age=63072000" } }
         assert_eq!(merged.offline_status, Some(OfflineStatus::Unavailable));
         assert_eq!(merged.rate_per_agent, Some(Rate::new(500.0, 500).unwrap()));
         assert_eq!(merged.allow.unwrap().len(), 2);
+        let timeouts = policies(EVERYTHING).unwrap().response_timeouts();
+        assert_eq!(timeouts, [(agents[0].id.0.clone(), Duration::from_secs(120))].into());
     }
 
     #[test]
@@ -295,6 +339,7 @@ response_headers = { add = { strict-transport-security = "max-age=63072000" } }
             ("[[agent]]\nid = 'a'\nrate_per_client = { per_second = 0 }", "a rate needs", "{ per_second = 0 }"),
             ("[[agent]]\nid = 'a'\nrequest_headers = { remove = ['host'] }", "`host` cannot be changed", "['host']"),
             ("[[agent]]\nid = 'a'\nbasic_auth = ['ali:hush']", "user `ali`: not a hashed password", "['ali:hush']"),
+            ("[[agent]]\nid = 'a'\nresponse_timeout = '0s'", "a time-out is", "'0s'"),
             ("[agent_defaults]\nid = 'a'", "one agent", "'a'"),
             ("[agent_defaults]\nhosts = ['a']", "one agent", "['a']"),
         ] {

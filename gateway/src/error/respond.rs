@@ -18,7 +18,7 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE");
 /// The page may use its own style and nothing else; the hash is that of the style.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'sha256-3S7XXh+ZkzuPdO7cm2L7DoToWL5g/oWRCQRTeJMgdZ0='; \
+    "default-src 'none'; style-src 'sha256-r6AR64LPMp5mWZWb2pWfl+K1wqGCOatmF5CYQM+9iLk='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");

@@ -123,8 +123,8 @@ async fn exchange(
 ) -> Result<Next, Broken> {
     let (version, keep_alive, body) = (head.version, head.keep_alive, head.body);
     let mut request = Request::new(ingress, Asked::of(&head.method, &head.fields));
-    let (opened, upload, policy) = match open(connection, head, request.id, client, ingress) {
-        Ok(opened) => opened,
+    let Underway { opened, upload, policy } = match open(connection, head, request.id, client, ingress) {
+        Ok(underway) => underway,
         Err(error) => return request.refuse(connection, &error, version, keep_alive && body.is_empty()).await,
     };
     request.policy = policy;
@@ -140,6 +140,13 @@ async fn exchange(
     }
 }
 
+/// A request that is on its way to its agent.
+struct Underway {
+    opened: Opened<GatewayFrame, ResponseHead>,
+    upload: Upload,
+    policy: Option<Arc<Policy>>,
+}
+
 /// Opens the exchange with what of the body is there already.
 fn open(
     connection: &mut Connection,
@@ -147,7 +154,7 @@ fn open(
     id: Uuid,
     client: &Client,
     ingress: &Ingress,
-) -> Result<(Opened<GatewayFrame, ResponseHead>, Upload, Option<Arc<Policy>>), IngressError> {
+) -> Result<Underway, IngressError> {
     if head.expectation == Expectation::Unknown {
         return Err(IngressError::ExpectationFailed);
     }
@@ -169,7 +176,7 @@ fn open(
     let begun = upload.begin(connection.input(), route.session.inline_limit())?;
     let mut opened = ingress.open(id, route, head, begun)?;
     upload.attach(opened.sender.take());
-    Ok((opened, upload, policy))
+    Ok(Underway { opened, upload, policy })
 }
 
 /// A request, as far as answering it goes.

@@ -2,7 +2,12 @@ use super::*;
 use crate::ingress::head::Target as RequestTarget;
 
 fn domains() -> Domains {
-    Domains::new(&["localhost", "example.com", "eu.example.com"].map(String::from), &Hosts::default())
+    Domains::new(&["localhost", "example.com", "eu.example.com"].map(String::from))
+}
+
+/// Where agents have no names but those that their ids give them.
+fn found(head: &Head) -> Result<Target, IngressError> {
+    domains().target(head, &Hosts::default())
 }
 
 fn head(target: &str, hosts: &[&[u8]]) -> Head {
@@ -25,7 +30,7 @@ fn try_head(method: &'static str, target: &str, hosts: &[&[u8]]) -> Result<Head,
 }
 
 fn by_host(host: impl AsRef<[u8]>) -> Result<Target, IngressError> {
-    domains().target(&head("/", &[host.as_ref()]))
+    found(&head("/", &[host.as_ref()]))
 }
 
 #[test]
@@ -170,7 +175,7 @@ fn no_host_and_two_hosts_are_bad_requests() {
         for hosts in [&[] as &[&[u8]], &[b"a.localhost", b"a.localhost"], &[b"a.localhost", b"b.localhost"]] {
             let mut head = head("/", hosts);
             head.version = version;
-            assert_eq!(domains().target(&head), Err(IngressError::BadHost), "{version:?} {hosts:?}");
+            assert_eq!(found(&head), Err(IngressError::BadHost), "{version:?} {hosts:?}");
         }
     }
 }
@@ -178,12 +183,12 @@ fn no_host_and_two_hosts_are_bad_requests() {
 #[test]
 fn an_absolute_target_wins_over_host() {
     for uri in ["http://a.localhost/x", "https://a.localhost", "HTTP://a.localhost/"] {
-        let target = domains().target(&head(uri, &[b"b.localhost"])).unwrap();
+        let target = found(&head(uri, &[b"b.localhost"])).unwrap();
         assert_eq!((target.agent_id.as_str(), &target.authority[..]), ("a", &b"a.localhost"[..]), "{uri}");
     }
-    let target = domains().target(&head("http://A.localhost:80/", &[b"nobody.example"])).unwrap();
+    let target = found(&head("http://A.localhost:80/", &[b"nobody.example"])).unwrap();
     assert_eq!((target.agent_id.as_str(), &target.authority[..]), ("a", &b"A.localhost:80"[..]));
-    let other = domains().target(&head("http://nobody.example/", &[b"a.localhost"]));
+    let other = found(&head("http://nobody.example/", &[b"a.localhost"]));
     assert_eq!(other, Err(IngressError::AgentNotFound));
 }
 
@@ -191,7 +196,7 @@ fn an_absolute_target_wins_over_host() {
 fn an_absolute_target_excuses_no_bad_host() {
     let hosts: [&[&[u8]]; 4] = [&[], &[b"a.localhost", b"a.localhost"], &[b"a b"], &[b""]];
     for hosts in hosts {
-        let target = domains().target(&head("http://a.localhost/", hosts));
+        let target = found(&head("http://a.localhost/", hosts));
         assert_eq!(target, Err(IngressError::BadHost), "{hosts:?}");
     }
 }
@@ -199,7 +204,7 @@ fn an_absolute_target_excuses_no_bad_host() {
 #[test]
 fn a_bad_authority_is_a_bad_request() {
     for target in ["http://user@a.localhost/", "http://a..localhost/"] {
-        let target = domains().target(&head(target, &[b"a.localhost"]));
+        let target = found(&head(target, &[b"a.localhost"]));
         assert_eq!(target, Err(IngressError::BadHost));
     }
     assert_eq!(try_head("GET", "ftp://a.localhost/", &[]).err(), Some(IngressError::BadHost));
@@ -218,7 +223,7 @@ fn http_2_needs_no_host_but_no_contradiction_either() {
     let with = |hosts: &[&[u8]]| {
         let mut head = head("http://a.localhost/", hosts);
         head.version = HttpVersion::HttpVersion2;
-        domains().target(&head).map(|target| target.agent_id.to_string())
+        found(&head).map(|target| target.agent_id.to_string())
     };
     assert_eq!(with(&[]), Ok("a".into()));
     assert_eq!(with(&[b"A.localhost"]), Ok("a".into()));
@@ -235,7 +240,7 @@ fn connect_is_not_for_tunnels() {
 #[test]
 fn options_for_the_whole_service_are_routed_by_host() {
     let head = try_head("OPTIONS", "*", &[b"a.localhost"]).unwrap();
-    assert_eq!(domains().target(&head).unwrap().agent_id.as_str(), "a");
+    assert_eq!(found(&head).unwrap().agent_id.as_str(), "a");
 }
 
 #[test]
@@ -245,7 +250,7 @@ fn no_other_field_routes() {
     {
         let mut head = head("/", &[b"a.localhost"]);
         head.fields.push(field, "b.localhost");
-        assert_eq!(domains().target(&head).unwrap().agent_id.as_str(), "a", "{field}");
+        assert_eq!(found(&head).unwrap().agent_id.as_str(), "a", "{field}");
     }
 }
 
@@ -262,7 +267,7 @@ fn every_octet_has_its_place() {
             b'_' | b'~' | b'.' => Err(IngressError::AgentNotFound),
             _ => Err(IngressError::BadHost),
         };
-        assert_eq!(domains().target(&head).map(drop), expected, "{octet:#x}");
+        assert_eq!(found(&head).map(drop), expected, "{octet:#x}");
     }
 }
 
@@ -279,8 +284,8 @@ fn owner(host: &str) -> Option<String> {
     ] {
         assert_eq!(hosts.add(pattern.parse().unwrap(), AgentId::parse(id).unwrap()), None);
     }
-    let domains = Domains::new(&["example.com".to_owned()], &hosts);
-    domains.target(&head("/", &[host.as_bytes()])).ok().map(|target| target.agent_id.to_string())
+    let domains = Domains::new(&["example.com".to_owned()]);
+    domains.target(&head("/", &[host.as_bytes()]), &hosts).ok().map(|target| target.agent_id.to_string())
 }
 
 #[test]

@@ -81,6 +81,7 @@ class Connection:
         self.socket.connect(("127.0.0.1", port))
         # Unbuffered reading would be slow; a small buffer keeps a slow reader honest.
         self.reader = self.socket.makefile("rb", buffering=receive_buffer or 65536)
+        self.interims, self.trailers = [], []
 
     def __enter__(self):
         return self
@@ -110,7 +111,8 @@ class Connection:
         return Reply(code, headers, b"".join(self.body(code, headers, method)))
 
     def head(self):
-        """Reads a final response head."""
+        """Reads a final response head; what came before it stands in `interims`."""
+        self.interims = []
         while True:
             line = self.reader.readline()
             if not line.startswith(b"HTTP/1."):
@@ -120,6 +122,7 @@ class Connection:
                 headers.append(_field(field))
             if code >= 200 or code == 101:
                 return code, headers
+            self.interims.append((code, headers))
 
     def body(self, code, headers, method="GET"):
         """Yields the pieces of a response body; raises Truncated if it is cut."""
@@ -136,8 +139,11 @@ class Connection:
                     break
                 yield self._exactly(size)
                 self._exactly(2)
-            while self.reader.readline() not in (b"\r\n", b""):
-                pass
+            self.trailers = []
+            while (line := self.reader.readline()) != b"\r\n":
+                if not line.endswith(b"\r\n"):
+                    raise Truncated("cut within the trailers")
+                self.trailers.append(_field(line.rstrip(b"\r\n")))
         elif "content-length" in fields:
             left = int(fields["content-length"])
             while left:

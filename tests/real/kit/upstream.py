@@ -23,6 +23,7 @@ class Exchange:
         self.upstream, self.connection, self.reader = upstream, connection, reader
         self.method, self.target, self.version = (part.decode("latin-1") for part in line.split(b" ", 2))
         self.headers = headers
+        self.trailers = []
         self.arrived = time.monotonic()
         self.keep_alive = (self.header("connection") or "").lower() != "close"
         self._chunked_answer = False
@@ -54,8 +55,9 @@ class Exchange:
             while size := int(self._line().split(b";")[0], 16):
                 yield from self._exactly(size)
                 self._line()
-            while self._line():
-                pass
+            while line := self._line():
+                name, value = line.split(b":", 1)
+                self.trailers.append((name, value.strip(b" \t")))
         else:
             yield from self._exactly(int(self.header("content-length")))
 

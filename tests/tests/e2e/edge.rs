@@ -1,12 +1,22 @@
 //! What a gateway asks of clients before their requests reach an agent. Where it says nothing else, a scenario asks over both
 //! versions of HTTP.
 
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
 use bytes::Bytes;
+use gateway::{EdgeConfig, PolicySource};
 use tests::{
     AGENT, Agent, Chunk, DOMAIN, Gateway, H2, Head, Message, OFFLINE_AGENT, Request, Service, Transport, Tunnel,
-    Upstream, Wire, edge, over_every_transport,
+    Upstream, Wire, edge, edge_of, eventually, over_every_transport,
 };
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 over_every_transport![
     a_trusted_proxy_is_believed_about_its_client,
@@ -27,6 +37,8 @@ over_every_transport![
     a_body_that_grows_too_large_behind_its_answer_cuts_the_answer,
     a_body_of_just_the_limit_passes,
     an_agent_without_a_policy_is_asked_nothing,
+    a_service_may_take_as_long_as_its_agents_policy_says,
+    a_policy_counts_as_soon_as_its_file_says_so,
     a_service_cannot_speak_for_the_gateway_behind_its_head,
 ];
 
@@ -373,6 +385,54 @@ async fn an_agent_without_a_policy_is_asked_nothing(transport: Transport) {
         let other = ask(&tunnel.gateway, http, &Request::get("/").to(OFFLINE_AGENT)).await.head;
         assert_error(&other, 403, "forbidden");
     }
+}
+
+async fn a_service_may_take_as_long_as_its_agents_policy_says(transport: Transport) {
+    let upstream = Upstream::start().await;
+    let tunnel = Tunnel::start_with_edge(transport, upstream.addr(), edge(&agent("response_timeout = '200ms'"))).await;
+    for http in BOTH {
+        let head = ask(&tunnel.gateway, http, &Request::get("/")).await.head;
+        assert_error(&head, 504, "response_timeout");
+        upstream.accept().await.closed().await;
+    }
+}
+
+async fn a_policy_counts_as_soon_as_its_file_says_so(transport: Transport) {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.toml", Uuid::new_v4()));
+    std::fs::write(&path, "").unwrap();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let read = {
+        let (path, reads) = (path.clone(), Arc::clone(&reads));
+        move || {
+            let read = edge_of(&path);
+            reads.fetch_add(1, SeqCst);
+            Ok(read?.policies)
+        }
+    };
+    let source = PolicySource { path: path.clone(), read: Arc::new(read) };
+    let service = Service::saying("well").await;
+    let edge = EdgeConfig { source: Some(source), ..EdgeConfig::default() };
+    let tunnel = Tunnel::start_with_edge(transport, service.addr(), edge).await;
+    let status = async |host: &str| tunnel.ask(&Request::get("/").host(host)).await.head.status();
+    let (usual, own) = (format!("{AGENT}.{DOMAIN}"), "shop.example.org");
+    assert_eq!((status(&usual).await, status(own).await), (200, 404));
+
+    std::fs::write(&path, agent("hosts = ['shop.example.org']\nredirect_to_https = true")).unwrap();
+    eventually("the policy counts", async || status(&usual).await == 308).await;
+    assert_eq!(status(own).await, 308, "all of it at once");
+
+    let next = path.with_extension("next");
+    std::fs::write(&next, "[[agent]]\nid = 'NOBODY'").unwrap();
+    let before = reads.load(SeqCst);
+    std::fs::rename(&next, &path).unwrap();
+    eventually("the file was read", async || reads.load(SeqCst) > before).await;
+    assert_eq!(status(&usual).await, 308, "a file that cannot be used changes nothing");
+
+    std::fs::write(&next, agent("deny = ['127.0.0.1']")).unwrap();
+    std::fs::rename(&next, &path).unwrap();
+    eventually("the next policy counts", async || status(&usual).await == 403).await;
+    assert_eq!(status(own).await, 404);
+    std::fs::remove_file(path).unwrap();
 }
 
 /// Answers the next request of the agent.

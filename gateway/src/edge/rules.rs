@@ -1,0 +1,37 @@
+use std::{collections::HashMap, sync::Arc};
+
+use proto::AgentId;
+
+use super::{Policies, host::Hosts, policy::Policy};
+
+/// What stands in the tables about agents, in the form in which requests are held against it. Exchanged as a whole when the
+/// file changes: a request sees the old tables or the new ones.
+#[derive(Debug, Default)]
+pub(crate) struct Rules {
+    hosts: Hosts,
+    /// Of the agents that have a table; an agent's table may take back what the defaults ask.
+    policies: HashMap<AgentId, Option<Arc<Policy>>>,
+    /// Of all the others.
+    default: Option<Arc<Policy>>,
+}
+
+impl Rules {
+    pub(super) fn new(policies: &Policies) -> Self {
+        let Policies { agents, defaults, hosts } = policies;
+        let policy = |settings| Policy::new(settings).map(Arc::new);
+        Self {
+            hosts: hosts.clone(),
+            policies: agents.iter().map(|agent| (agent.id.0.clone(), policy(agent.over(defaults)))).collect(),
+            default: policy(defaults.clone()),
+        }
+    }
+
+    /// The host names that agents have besides those that their ids give them.
+    pub(crate) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    pub(super) fn policy(&self, agent_id: &AgentId) -> Option<&Arc<Policy>> {
+        self.policies.get(agent_id).unwrap_or(&self.default).as_ref()
+    }
+}
