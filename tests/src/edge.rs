@@ -20,7 +20,8 @@ struct File {
 
 /// What a gateway asks of clients, as its configuration file says it.
 pub fn edge(toml: &str) -> EdgeConfig {
-    let File { trusted_proxy, proxy_protocol, max_body, agent_defaults, agent } = toml::from_str(toml).unwrap();
+    let File { trusted_proxy, proxy_protocol, max_body, agent_defaults, agent } =
+        toml::from_str(toml).unwrap();
     EdgeConfig {
         trusted_proxies: trusted_proxy,
         proxy_protocol,

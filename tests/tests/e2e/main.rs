@@ -15,4 +15,5 @@ mod misbehaving;
 mod requests;
 mod routing;
 mod streaming;
+mod switching;
 mod troubles;
