@@ -16,6 +16,7 @@ mod hops;
 mod host;
 mod network;
 mod password;
+mod policies;
 mod policy;
 pub(crate) mod proxy_protocol;
 mod rate;
@@ -38,10 +39,11 @@ pub use field_changes::{FieldChanges, FieldName, FieldValue};
 pub use host::{HostPattern, InvalidHost, MAX_HOST, is_host_name};
 pub use network::{InvalidNetwork, Network};
 pub use password::{InvalidPasswordHash, PasswordHash};
+pub use policies::{InvalidPolicies, Policies};
 pub use rate::{InvalidRate, Rate};
 pub use settings::{
-    Absent, AgentSettings, DefaultSettings, Id, InvalidOfflineStatus, InvalidPolicies, InvalidTimeout, OfflineStatus,
-    Policies, Settings, Timeout,
+    Absent, AgentSettings, DefaultSettings, Id, InvalidOfflineStatus, InvalidTimeout, OfflineStatus,
+    Settings, Timeout,
 };
 pub use size::{InvalidSize, Size};
 

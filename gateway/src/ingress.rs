@@ -25,6 +25,7 @@ use head::Head;
 use request::Begun;
 
 mod answer;
+mod deadline;
 mod download;
 pub(crate) mod h1;
 pub(crate) mod h2;

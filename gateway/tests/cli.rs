@@ -214,7 +214,8 @@ fn the_documented_policies_are_valid() {
     let blocks = guide.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap());
     let policies = blocks.into_iter().find(|block| block.contains("[agent_defaults]")).unwrap();
     let file = directory.file("g.toml", policies);
-    let (code, stdout, stderr) = run(&["validate", "--config", &file, "--domain", "a.example", "--tokens", &tokens]);
+    let (code, stdout, stderr) =
+        run(&["validate", "--config", &file, "--domain", "a.example", "--tokens", &tokens]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stdout.contains("alice:<hidden>") && !stdout.contains("MDEyMzQ1"), "{stdout}");
 }
@@ -229,8 +230,10 @@ fn a_user_stands_alone_on_stdout_and_the_password_apart() {
 
     let directory = Directory::new("user");
     let tokens = directory.file("tokens.toml", "");
-    let file = directory.file("g.toml", &format!("[[agent]]\nid = 'a'\nbasic_auth = ['{}']", stdout.trim_end()));
-    let (code, _, stderr) = run(&["validate", "--config", &file, "--domain", "a.example", "--tokens", &tokens]);
+    let file =
+        directory.file("g.toml", &format!("[[agent]]\nid = 'a'\nbasic_auth = ['{}']", stdout.trim_end()));
+    let (code, _, stderr) =
+        run(&["validate", "--config", &file, "--domain", "a.example", "--tokens", &tokens]);
     assert_eq!(code, Some(0), "{stderr}");
 }
 

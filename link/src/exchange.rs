@@ -1,7 +1,7 @@
 use std::{
     collections::VecDeque,
     task::{Context, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -58,6 +58,8 @@ pub(crate) struct Exchange<F, H> {
     pub(crate) has_reader: bool,
     pub(crate) has_writer: bool,
 
+    /// How long the peer may take to its head, once it is its turn.
+    pub(crate) response_timeout: Option<Duration>,
     pub(crate) head_due: Option<Instant>,
     pub(crate) touched: Instant,
 }
@@ -117,6 +119,7 @@ impl<F, H> Exchange<F, H> {
             writer: None,
             has_reader: true,
             has_writer: true,
+            response_timeout: None,
             head_due: None,
             touched: now,
         }

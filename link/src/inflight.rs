@@ -68,6 +68,8 @@ pub struct Opening {
     /// Whether the peer must answer before more follows, as for `100-continue` and upgrades: then its time runs from
     /// this frame on and not from the last one.
     pub waits: bool,
+    /// The time that the peer has for its head, if it is less than [`Settings::response_timeout`].
+    pub limit: Option<Duration>,
 }
 
 /// Why an exchange could not begin.

@@ -2,6 +2,7 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{Arc, OnceLock, atomic::AtomicBool},
+    time::Duration,
 };
 
 use link::{CloseReason, Link, OpenError, Opened, Opening};
@@ -96,7 +97,8 @@ impl Session {
         self.inline_limit
     }
 
-    /// Opens an exchange with `request`, whose `id` is `id` as text. There is an [`Upload`] unless the request says
+    /// Opens an exchange with `request`, whose `id` is `id` as text and whose `timeout_ms`, if it is not 0, shortens the
+    /// response limit. There is an [`Upload`] unless the request says
     /// `end_stream`.
     ///
     /// # Errors
@@ -110,11 +112,13 @@ impl Session {
             inline: request.body.len(),
             end: request.end_stream,
             waits: request.expect_continue || !request.upgrade.is_empty(),
+            limit: Some(request.timeout_ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into())),
         };
         let mut request = Some(request);
         let opened = self.link.open(id, opening, |window| {
             let request = request.take().expect("a head is made once");
-            TunnelRequest { window, timeout_ms: self.timeout_ms, ..request }.into()
+            let timeout_ms = [request.timeout_ms, self.timeout_ms].into_iter().filter(|ms| *ms > 0).min();
+            TunnelRequest { window, timeout_ms: timeout_ms.unwrap_or_default(), ..request }.into()
         });
         match opened {
             Ok(opened) => {

@@ -62,7 +62,18 @@ impl Checked {
     /// The settings that would give the same again, with nothing left to a default that has one.
     pub(super) fn into_settings(self) -> Settings {
         let Config {
-            http, grpc, ws, admin, domains, tokens, gateway_id, audiences, ws_origins, limits, edge, ..
+            http,
+            grpc,
+            ws,
+            admin,
+            domains,
+            tokens,
+            gateway_id,
+            audiences,
+            ws_origins,
+            limits,
+            edge,
+            ..
         } = self.config;
         let (agent, agent_defaults) = edge.policies.into_tables();
         Settings {

@@ -21,7 +21,8 @@ pub(super) struct Password {
 impl Password {
     pub(super) fn run(self) -> Result<(), Failure> {
         let password = if self.stdin { given() } else { made_up() }.map_err(Failure::runtime)?;
-        let hash = PasswordHash::new(password.as_bytes()).map_err(|error| Failure::runtime(io::Error::from(error)))?;
+        let hash = PasswordHash::new(password.as_bytes())
+            .map_err(|error| Failure::runtime(io::Error::from(error)))?;
         output::line(&format!("{}:{}", self.name, hash.to_text())).map_err(Failure::runtime)
     }
 }

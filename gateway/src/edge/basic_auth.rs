@@ -139,7 +139,8 @@ mod tests {
     use super::*;
 
     /// The password is `open sesame`.
-    const ALI: &str = "ali:$pbkdf2-sha256$i=1000$MDEyMzQ1Njc4OWFiY2RlZg$Mqp8wAsrOsjVEIymTD0kATxTpTf4f+0ZMgQPDlukk/w";
+    const ALI: &str =
+        "ali:$pbkdf2-sha256$i=1000$MDEyMzQ1Njc4OWFiY2RlZg$Mqp8wAsrOsjVEIymTD0kATxTpTf4f+0ZMgQPDlukk/w";
 
     fn claim(value: &str) -> Option<Claim> {
         let mut fields = Fields::new();
@@ -190,7 +191,9 @@ mod tests {
     #[test]
     fn users_are_read_and_their_passwords_not_shown() {
         let ali: User = ALI.parse().unwrap();
-        for shown in [format!("{ali:?}"), serde_json::to_string(&ali).unwrap(), format!("{:?}", Users::new(vec![ali]))] {
+        for shown in
+            [format!("{ali:?}"), serde_json::to_string(&ali).unwrap(), format!("{:?}", Users::new(vec![ali]))]
+        {
             assert!(shown.contains("ali") && !shown.contains("MDEyMzQ1"), "{shown}");
         }
         for text in ["ali", ":x", "ali:secret", "a\nli:x"] {

@@ -26,7 +26,8 @@ impl BodyLimit {
     /// [`TooLarge`].
     pub(crate) fn check_declared(self, fields: &Fields) -> Result<(), TooLarge> {
         let Some(left) = self.left else { return Ok(()) };
-        let lengths = fields.all("content-length").filter_map(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        let lengths =
+            fields.all("content-length").filter_map(|value| std::str::from_utf8(value).ok()?.parse().ok());
         if lengths.max().is_some_and(|length: u64| length > left) { Err(TooLarge) } else { Ok(()) }
     }
 

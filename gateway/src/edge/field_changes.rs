@@ -35,7 +35,8 @@ impl FieldChanges {
     /// Changes the fields of a head.
     pub(crate) fn apply(&self, fields: &mut Fields) {
         if !self.remove.is_empty() || !self.set.is_empty() {
-            let replaced = |name: &[u8]| self.set.contains_key(name) || self.remove.iter().any(|other| other.0 == *name);
+            let replaced =
+                |name: &[u8]| self.set.contains_key(name) || self.remove.iter().any(|other| other.0 == *name);
             fields.retain(|field| !replaced(&field.name));
         }
         for (FieldName(name), FieldValue(value)) in self.set.iter().chain(&self.add) {
@@ -73,10 +74,15 @@ impl<'de> Deserialize<'de> for FieldName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?.to_ascii_lowercase();
         if !is_token(name.as_bytes()) {
-            return Err(de::Error::custom(format_args!("`{}` is not the name of a header field", name.escape_debug())));
+            return Err(de::Error::custom(format_args!(
+                "`{}` is not the name of a header field",
+                name.escape_debug()
+            )));
         }
         if UNCHANGEABLE.contains(&name.as_str()) || forwarding::is_claim(name.as_bytes()) {
-            return Err(de::Error::custom(format_args!("`{name}` cannot be changed: the gateway makes it itself")));
+            return Err(de::Error::custom(format_args!(
+                "`{name}` cannot be changed: the gateway makes it itself"
+            )));
         }
         Ok(Self(name.into()))
     }
@@ -131,14 +137,30 @@ mod tests {
         let before = [("a", "1"), ("b", "2"), ("c", "3"), ("b", "4"), ("d", "5")];
         let changes = "remove = ['A']\nset = { B = 'new' }\nadd = { c = ' more ', e = '' }";
         let expected = [("c", "3"), ("d", "5"), ("b", "new"), ("c", "more"), ("e", "")];
-        assert_eq!(changed(changes, &before), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(
+            changed(changes, &before),
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
         assert!(parse("").unwrap().is_empty() && !parse("remove = ['a']").unwrap().is_empty());
     }
 
     #[test]
     fn what_frames_a_message_or_is_the_gateways_cannot_be_changed() {
-        for name in ["Content-Length", "connection", "host", "indranet-error", "indranet-hops", "X-Forwarded-For", "forwarded", "x-request-id"] {
-            for changes in [format!("remove = ['{name}']"), format!("set = {{ '{name}' = 'x' }}"), format!("add = {{ '{name}' = 'x' }}")] {
+        for name in [
+            "Content-Length",
+            "connection",
+            "host",
+            "indranet-error",
+            "indranet-hops",
+            "X-Forwarded-For",
+            "forwarded",
+            "x-request-id",
+        ] {
+            for changes in [
+                format!("remove = ['{name}']"),
+                format!("set = {{ '{name}' = 'x' }}"),
+                format!("add = {{ '{name}' = 'x' }}"),
+            ] {
                 let error = parse(&changes).unwrap_err();
                 assert!(error.contains("cannot be changed"), "{error}");
             }
@@ -147,7 +169,13 @@ mod tests {
 
     #[test]
     fn what_is_no_field_is_refused() {
-        for changes in ["set = { 'a b' = 'x' }", "set = { '' = 'x' }", "remove = ['a:']", "set = { a = \"x\\r\\nb: y\" }", "sets = {}"] {
+        for changes in [
+            "set = { 'a b' = 'x' }",
+            "set = { '' = 'x' }",
+            "remove = ['a:']",
+            "set = { a = \"x\\r\\nb: y\" }",
+            "sets = {}",
+        ] {
             assert!(parse(changes).is_err(), "{changes}");
         }
     }

@@ -132,7 +132,9 @@ mod tests {
 
     #[test]
     fn claims_are_known_by_name() {
-        for name in ["forwarded", "x-real-ip", "x-forwarded-for", "x-forwarded-user", "x-forwarded-client-cert"] {
+        for name in
+            ["forwarded", "x-real-ip", "x-forwarded-for", "x-forwarded-user", "x-forwarded-client-cert"]
+        {
             assert!(is_claim(name.as_bytes()), "{name}");
         }
         assert!(!is_claim(b"x-forwarded") && !is_claim(b"x-request-id") && !is_claim(b"forwarded-by"));

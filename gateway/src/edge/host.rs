@@ -64,7 +64,9 @@ impl fmt::Display for HostPattern {
 impl<'de> Deserialize<'de> for HostPattern {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|error: InvalidHost| de::Error::custom(format_args!("`{}`: {error}", text.escape_debug())))
+        text.parse().map_err(|error: InvalidHost| {
+            de::Error::custom(format_args!("`{}`: {error}", text.escape_debug()))
+        })
     }
 }
 
@@ -126,7 +128,19 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for text in ["", "*", "*.", "*.*.example", "a*.example", "a.*.example", "http://a.example", "a.example:80", "a..b", "[::1]", "b\u{fc}cher.example"] {
+        for text in [
+            "",
+            "*",
+            "*.",
+            "*.*.example",
+            "a*.example",
+            "a.*.example",
+            "http://a.example",
+            "a.example:80",
+            "a..b",
+            "[::1]",
+            "b\u{fc}cher.example",
+        ] {
             assert_eq!(text.parse::<HostPattern>(), Err(InvalidHost), "{text}");
         }
     }

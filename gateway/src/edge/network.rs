@@ -35,7 +35,9 @@ impl FromStr for Network {
 fn canonical(network: IpNet) -> IpNet {
     let inner = network.addr().to_canonical();
     match (network, inner, network.prefix_len().checked_sub(96)) {
-        (IpNet::V6(_), IpAddr::V4(inner), Some(length)) => Ipv4Net::new(inner, length).map_or(network, IpNet::V4),
+        (IpNet::V6(_), IpAddr::V4(inner), Some(length)) => {
+            Ipv4Net::new(inner, length).map_or(network, IpNet::V4)
+        }
         _ => network,
     }
 }
@@ -49,7 +51,9 @@ impl fmt::Display for Network {
 impl<'de> Deserialize<'de> for Network {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|error: InvalidNetwork| de::Error::custom(format_args!("`{}`: {error}", text.escape_debug())))
+        text.parse().map_err(|error: InvalidNetwork| {
+            de::Error::custom(format_args!("`{}`: {error}", text.escape_debug()))
+        })
     }
 }
 
@@ -91,7 +95,9 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        for text in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "example.com", "10.0.0.0/", "10.0.0.1:80", "010.0.0.1"] {
+        for text in
+            ["", "10.0.0.0/33", "10.0.0/8", "::/129", "example.com", "10.0.0.0/", "10.0.0.1:80", "010.0.0.1"]
+        {
             assert_eq!(text.parse::<Network>(), Err(InvalidNetwork), "{text}");
         }
     }

@@ -61,7 +61,8 @@ pub(super) fn tag(key: &[u8], bytes: &[u8]) -> Hmac<Sha256> {
 
 fn derived(password: &[u8], salt: &[u8], rounds: u32) -> [u8; HASH_LEN] {
     let mut hash = [0; HASH_LEN];
-    pbkdf2::pbkdf2::<Hmac<Sha256>>(password, salt, rounds, &mut hash).expect("HMAC takes a key of any length");
+    pbkdf2::pbkdf2::<Hmac<Sha256>>(password, salt, rounds, &mut hash)
+        .expect("HMAC takes a key of any length");
     hash
 }
 
@@ -95,7 +96,8 @@ mod tests {
     use super::*;
 
     /// Made by Python's `hashlib.pbkdf2_hmac("sha256", b"open sesame", b"0123456789abcdef", 1000)`.
-    const SESAME: &str = "$pbkdf2-sha256$i=1000$MDEyMzQ1Njc4OWFiY2RlZg$Mqp8wAsrOsjVEIymTD0kATxTpTf4f+0ZMgQPDlukk/w";
+    const SESAME: &str =
+        "$pbkdf2-sha256$i=1000$MDEyMzQ1Njc4OWFiY2RlZg$Mqp8wAsrOsjVEIymTD0kATxTpTf4f+0ZMgQPDlukk/w";
 
     #[test]
     fn the_right_password_matches_and_no_other() {
@@ -119,7 +121,15 @@ mod tests {
     fn what_is_no_hash_is_refused_and_not_repeated() {
         let too_few = SESAME.replace("i=1000", "i=999");
         let too_many = SESAME.replace("i=1000", "i=1000001");
-        for text in ["", "secret", "$2y$05$abc", "$pbkdf2-sha256$i=1000$MDEy$MDEy", &too_few, &too_many, &format!("{SESAME}$")] {
+        for text in [
+            "",
+            "secret",
+            "$2y$05$abc",
+            "$pbkdf2-sha256$i=1000$MDEy$MDEy",
+            &too_few,
+            &too_many,
+            &format!("{SESAME}$"),
+        ] {
             let error = text.parse::<PasswordHash>().unwrap_err();
             assert!(text.is_empty() || !error.to_string().contains(text), "{error}");
         }

@@ -91,7 +91,12 @@ impl Policy {
     ///
     /// # Errors
     /// [`IngressError`] is what the client is told.
-    pub(super) fn admit(&self, head: &mut Head, visit: Visit<'_>, limiter: &Limiter) -> Result<(), IngressError> {
+    pub(super) fn admit(
+        &self,
+        head: &mut Head,
+        visit: Visit<'_>,
+        limiter: &Limiter,
+    ) -> Result<(), IngressError> {
         if !self.access.permits(visit.visitor) {
             return Err(IngressError::Forbidden);
         }

@@ -172,7 +172,11 @@ mod tests {
             assert_eq!(limiter.take("a", rate, at(5)), Ok(()));
         }
         assert_eq!(limiter.take("a", rate, at(5)), Err(Duration::from_millis(100)));
-        assert_eq!(limiter.take("a", rate, at(65)), Err(Duration::from_millis(40)), "a refusal costs nothing");
+        assert_eq!(
+            limiter.take("a", rate, at(65)),
+            Err(Duration::from_millis(40)),
+            "a refusal costs nothing"
+        );
         assert_eq!(limiter.take("a", rate, at(105)), Ok(()));
         assert_eq!(limiter.take("a", rate, at(106)), Err(Duration::from_millis(99)));
     }
@@ -182,9 +186,8 @@ mod tests {
         let epoch = Instant::now();
         let limiter = Limiter::new(epoch);
         let rate = rate(50.0, 5);
-        let taken = (0..10_000).filter(|millis| {
-            limiter.take("a", rate, epoch + Duration::from_millis(*millis)).is_ok()
-        });
+        let taken = (0..10_000)
+            .filter(|millis| limiter.take("a", rate, epoch + Duration::from_millis(*millis)).is_ok());
         let taken = taken.count();
         assert!((500..=505).contains(&taken), "{taken} in ten seconds");
     }
@@ -247,7 +250,13 @@ mod tests {
         assert_eq!(parse("per_second = 10\nburst = 20"), Ok(rate(10.0, 20)));
         assert_eq!(parse("per_second = 2.5"), Ok(rate(2.5, 3)));
         assert_eq!(parse("per_second = 0.1"), Ok(rate(0.1, 1)));
-        for text in ["per_second = 0", "per_second = -1", "per_second = nan", "per_second = 1\nburst = 0", "burst = 1"] {
+        for text in [
+            "per_second = 0",
+            "per_second = -1",
+            "per_second = nan",
+            "per_second = 1\nburst = 0",
+            "burst = 1",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse("per_second = 1\nbrust = 2").unwrap_err().contains("brust"));

@@ -34,7 +34,9 @@ impl fmt::Display for Size {
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse().map_err(|error: InvalidSize| de::Error::custom(format_args!("`{}`: {error}", text.escape_debug())))
+        text.parse().map_err(|error: InvalidSize| {
+            de::Error::custom(format_args!("`{}`: {error}", text.escape_debug()))
+        })
     }
 }
 

@@ -20,7 +20,8 @@ impl Asked {
     }
 
     pub(crate) fn of_map(method: &Method, headers: &HeaderMap) -> Self {
-        let given = |name| headers.get(name).map(|value: &HeaderValue| Bytes::copy_from_slice(value.as_bytes()));
+        let given =
+            |name| headers.get(name).map(|value: &HeaderValue| Bytes::copy_from_slice(value.as_bytes()));
         let method = Bytes::copy_from_slice(method.as_str().as_bytes());
         Self { method, accept: given(ACCEPT), content_type: given(CONTENT_TYPE) }
     }
@@ -37,7 +38,8 @@ impl Asked {
 
     pub(crate) fn headers(&self) -> HeaderMap {
         let value = |value: &Option<Bytes>| HeaderValue::from_maybe_shared(value.clone()?).ok();
-        let fields: [(HeaderName, _); 2] = [(ACCEPT, value(&self.accept)), (CONTENT_TYPE, value(&self.content_type))];
+        let fields: [(HeaderName, _); 2] =
+            [(ACCEPT, value(&self.accept)), (CONTENT_TYPE, value(&self.content_type))];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }

@@ -18,7 +18,12 @@ const TABLE: [(IngressError, u16, &str, &str); 25] = [
     (IngressError::AgentNotFound, 404, "agent_not_found", "5"),
     (IngressError::AgentOffline { retry_after: None }, 404, "agent_offline", "5"),
     (IngressError::AgentOffline { retry_after: Some(Duration::from_secs(7)) }, 503, "agent_offline", "14"),
-    (IngressError::HttpsOnly { location: Bytes::from_static(b"https://a.example/x") }, 308, "https_only", "9"),
+    (
+        IngressError::HttpsOnly { location: Bytes::from_static(b"https://a.example/x") },
+        308,
+        "https_only",
+        "9",
+    ),
     (IngressError::Unauthorized, 401, "unauthorized", "16"),
     (IngressError::Forbidden, 403, "forbidden", "7"),
     (IngressError::RateLimited { retry_after: Duration::from_millis(2100) }, 429, "rate_limited", "8"),
@@ -110,7 +115,17 @@ fn a_browser_gets_a_page_without_gaps() {
         assert_eq!(field(&response, "content-type"), "text/html; charset=utf-8");
         let page = body(&response);
         assert!(page.contains(&format!("<title>{status} ")) && page.contains(code), "{page}");
-        for gap in ["{status}", "{title}", "{happened}", "{advice}", "{words}", "{code}", "{side}", "{request_id}", "<agent>"] {
+        for gap in [
+            "{status}",
+            "{title}",
+            "{happened}",
+            "{advice}",
+            "{words}",
+            "{code}",
+            "{side}",
+            "{request_id}",
+            "<agent>",
+        ] {
             assert!(!page.contains(gap), "{gap} in the page of {code}");
         }
     }
@@ -154,11 +169,16 @@ fn a_grpc_call_gets_trailers_only() {
 
 #[test]
 fn only_grpc_counts_as_grpc() {
-    let web =
-        respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, "application/grpc-web+proto"), Pages::Pretty);
+    let web = respond(
+        &IngressError::Draining,
+        ID,
+        &request(header::CONTENT_TYPE, "application/grpc-web+proto"),
+        Pages::Pretty,
+    );
     assert_eq!(field(&web, "content-type"), "application/grpc-web");
     for content_type in ["application/grpcx", "application/json", "text/application/grpc"] {
-        let response = respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, content_type), Pages::Pretty);
+        let response =
+            respond(&IngressError::Draining, ID, &request(header::CONTENT_TYPE, content_type), Pages::Pretty);
         assert_eq!(response.status(), 503, "{content_type}");
     }
 }
@@ -216,5 +236,8 @@ fn who_must_sign_in_is_told_how() {
 fn a_redirect_names_its_destination() {
     let location = Bytes::from_static(b"https://a.example/x?y");
     let response = respond(&IngressError::HttpsOnly { location }, ID, &HeaderMap::new(), Pages::Pretty);
-    assert_eq!((response.status().as_u16(), field(&response, "location").as_str()), (308, "https://a.example/x?y"));
+    assert_eq!(
+        (response.status().as_u16(), field(&response, "location").as_str()),
+        (308, "https://a.example/x?y")
+    );
 }

@@ -33,7 +33,7 @@ pub(super) const EXPECTATION: Text = Text {
 };
 pub(super) const VERSION: Text = Text {
     happened: "The request is in a version of HTTP that nobody here speaks.",
-    advice: "Use HTTP/1.0, HTTP/1.1 or HTTP/2.",
+    advice: "Use version 1.0, 1.1 or 2.",
 };
 pub(super) const CLIENT_GONE: Text =
     Text { happened: "The request ended before its body was complete.", advice: "Send it again." };

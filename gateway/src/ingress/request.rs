@@ -8,7 +8,7 @@ use proto::{
 };
 use uuid::Uuid;
 
-use super::head::Head;
+use super::{deadline, head::Head};
 use crate::{
     edge::{self, Admission},
     error::IngressError,
@@ -36,6 +36,7 @@ pub(super) fn outgoing(
 ) -> Result<TunnelRequest, IngressError> {
     let hop = edge::next_hop(&head.fields)?;
     let client = &admission.client;
+    let timeout_ms = deadline::of(&head.fields);
     let mut fields = head.fields;
     fields.retain(|field| !is_dropped(&field.name, client.is_trusted));
     let EndToEnd { mut fields, content_length } = EndToEnd::of(fields).map_err(|invalid| match invalid {
@@ -63,6 +64,7 @@ pub(super) fn outgoing(
         upgrade: head.upgrade.map(|token| String::from_utf8_lossy(&token).into_owned()).unwrap_or_default(),
         expect_continue: head.expect_continue,
         client_addr: client.addr.to_string(),
+        timeout_ms,
         ..TunnelRequest::default()
     })
 }

@@ -31,7 +31,7 @@ impl<F: Frame, H> InFlight<F, H> {
         head: impl FnOnce(u32) -> F,
     ) -> Result<(), OpenError> {
         self.may_open(id)?;
-        let Opening { inline, end, waits } = opening;
+        let Opening { inline, end, waits, limit } = opening;
         let ours = if end { Ours::Closed } else { Ours::Open };
         let mut exchange = self.exchange(ours, Theirs::Idle, now);
         if self.budget.reserve(limits::EXTRA_WINDOW) {
@@ -41,7 +41,8 @@ impl<F: Frame, H> InFlight<F, H> {
         exchange.credit.take(inline);
         exchange.head_out = Some(head(exchange.extra));
         exchange.has_writer = !end;
-        exchange.head_due = self.settings.response_timeout.filter(|_| end || waits).map(|limit| now + limit);
+        exchange.response_timeout = self.settings.response_timeout.into_iter().chain(limit).min();
+        exchange.head_due = exchange.response_timeout.filter(|_| end || waits).map(|limit| now + limit);
         self.insert(id, exchange);
         self.queue_head(id, inline);
         Ok(())

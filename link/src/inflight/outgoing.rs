@@ -39,7 +39,6 @@ impl<F: Frame, H> InFlight<F, H> {
     }
 
     fn hand_over_head(&mut self, id: Uuid, now: Instant) -> Option<F> {
-        let response_timeout = self.settings.response_timeout;
         let exchange = self.exchanges.get_mut(&id)?;
         if let Some(interim) = exchange.interim_out.pop_front() {
             return Some(interim);
@@ -48,7 +47,7 @@ impl<F: Frame, H> InFlight<F, H> {
         exchange.handed_over = true;
         exchange.touched = now;
         if exchange.head_due.is_some() {
-            exchange.head_due = response_timeout.map(|limit| now + limit);
+            exchange.head_due = exchange.response_timeout.map(|limit| now + limit);
         }
         self.settle(id);
         Some(head)
@@ -63,7 +62,6 @@ impl<F: Frame, H> InFlight<F, H> {
     }
 
     fn hand_over_body(&mut self, id: Uuid, now: Instant) -> Option<F> {
-        let response_timeout = self.settings.response_timeout;
         let exchange = self.exchanges.get_mut(&id)?;
         exchange.touched = now;
         let chunk = exchange.body_out.pop_front();
@@ -89,7 +87,7 @@ impl<F: Frame, H> InFlight<F, H> {
         }
         let whole = exchange.ours == Ours::Closed && !exchange.has_frames();
         if whole && exchange.theirs == crate::exchange::Theirs::Idle {
-            exchange.head_due = response_timeout.map(|limit| now + limit);
+            exchange.head_due = exchange.response_timeout.map(|limit| now + limit);
         }
         self.settle(id);
         Some(frame)

@@ -106,7 +106,6 @@ impl<F: Frame, H> InFlight<F, H> {
         let Ok(id) = parse_id(&close.id) else { return self.strike("an id that is not a UUID", now) };
         // A reason from a later version is an abort: only DONE may look like an end.
         let reason = Reason::try_from(close.reason).unwrap_or(Reason::Internal);
-        let response_timeout = self.settings.response_timeout;
         let Some(exchange) = self.live(id) else { return Ok(()) };
         match (reason, exchange.theirs) {
             (Reason::Done, Theirs::Open) => match headers::trailers_from_wire(close.trailers) {
@@ -133,7 +132,7 @@ impl<F: Frame, H> InFlight<F, H> {
                 exchange.head_out = head;
                 exchange.ours = Ours::Closed;
                 if exchange.theirs == Theirs::Idle {
-                    exchange.head_due = response_timeout.map(|limit| now + limit);
+                    exchange.head_due = exchange.response_timeout.map(|limit| now + limit);
                 }
                 exchange.wake_writer();
             }

@@ -80,7 +80,9 @@ impl Request {
         let lines = self.fields.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
         let uri = format!("http://{}{}", self.host, self.target);
         let request = http::Request::builder().method(self.method.as_str()).uri(uri);
-        super::head::fields(lines).into_iter().fold(request, |request, (name, value)| request.header(name, value))
+        super::head::fields(lines)
+            .into_iter()
+            .fold(request, |request, (name, value)| request.header(name, value))
     }
 
     /// The body as it goes over the wire.

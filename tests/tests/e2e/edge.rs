@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use gateway::{EdgeConfig, PolicySource};
 use tests::{
-    AGENT, Agent, Chunk, DOMAIN, Gateway, H2, Head, Message, OFFLINE_AGENT, Request, Service, Transport, Tunnel,
-    Upstream, Wire, edge, edge_of, eventually, over_every_transport,
+    AGENT, Agent, Chunk, DOMAIN, Gateway, H2, Head, Message, OFFLINE_AGENT, Request, Service, Transport,
+    Tunnel, Upstream, Wire, edge, edge_of, eventually, over_every_transport,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -103,7 +103,8 @@ async fn a_trusted_proxy_is_believed_about_its_client(transport: Transport) {
         assert_eq!(head.value("sent-x-forwarded-for"), Some("203.0.113.9, 127.0.0.1"), "{http:?}");
         assert_eq!(head.value("sent-x-forwarded-proto"), Some("https"));
         assert_eq!(head.value("sent-x-forwarded-host"), Some("shop.example"));
-        let forwarded = format!("for=203.0.113.9;proto=https, for=127.0.0.1;host=\"{AGENT}.{DOMAIN}\";proto=https");
+        let forwarded =
+            format!("for=203.0.113.9;proto=https, for=127.0.0.1;host=\"{AGENT}.{DOMAIN}\";proto=https");
         assert_eq!(head.value("sent-forwarded"), Some(forwarded.as_str()));
         assert_eq!(head.value("sent-x-real-ip"), Some("203.0.113.9"));
         assert_eq!(head.value("sent-x_forwarded_for"), None);
@@ -219,7 +220,8 @@ async fn only_allowed_addresses_are_let_in(transport: Transport) {
 }
 
 async fn who_asks_too_often_is_told_to_wait(transport: Transport) {
-    let (_service, tunnel) = mirror(transport, &agent("rate_per_client = { per_second = 0.001, burst = 2 }")).await;
+    let (_service, tunnel) =
+        mirror(transport, &agent("rate_per_client = { per_second = 0.001, burst = 2 }")).await;
     for http in BOTH {
         assert_eq!(ask(&tunnel.gateway, http, &Request::get("/")).await.head.status(), 200);
     }
@@ -259,7 +261,8 @@ async fn fields_are_changed_both_ways(transport: Transport) {
 }
 
 async fn an_agent_has_names_of_its_own(transport: Transport) {
-    let (_service, tunnel) = mirror(transport, &agent("hosts = ['shop.example.org', '*.customer.example']")).await;
+    let (_service, tunnel) =
+        mirror(transport, &agent("hosts = ['shop.example.org', '*.customer.example']")).await;
     for http in BOTH {
         for (host, status) in [
             ("shop.example.org", 200),
@@ -389,7 +392,8 @@ async fn an_agent_without_a_policy_is_asked_nothing(transport: Transport) {
 
 async fn a_service_may_take_as_long_as_its_agents_policy_says(transport: Transport) {
     let upstream = Upstream::start().await;
-    let tunnel = Tunnel::start_with_edge(transport, upstream.addr(), edge(&agent("response_timeout = '200ms'"))).await;
+    let tunnel =
+        Tunnel::start_with_edge(transport, upstream.addr(), edge(&agent("response_timeout = '200ms'"))).await;
     for http in BOTH {
         let head = ask(&tunnel.gateway, http, &Request::get("/")).await.head;
         assert_error(&head, 504, "response_timeout");
@@ -454,7 +458,10 @@ async fn a_service_cannot_speak_for_the_gateway_behind_its_head(transport: Trans
     client.begin(&request).await;
     plays(&upstream, response).await;
     let hints = client.reader.head().await;
-    assert_eq!((hints.status(), hints.value("x-hint"), hints.value("indranet-error")), (103, Some("1"), None));
+    assert_eq!(
+        (hints.status(), hints.value("x-hint"), hints.value("indranet-error")),
+        (103, Some("1"), None)
+    );
     let one = client.reader.response(&request).await;
 
     let mut client = H2::connect(tunnel.gateway.http()).await;
@@ -463,6 +470,9 @@ async fn a_service_cannot_speak_for_the_gateway_behind_its_head(transport: Trans
 
     for answer in [one, two.unwrap()] {
         assert_eq!((answer.head.status(), answer.head.value("indranet-error")), (200, None));
-        assert_eq!((answer.body.as_slice(), answer.trailers), (&b"well"[..], vec![("x-sum".to_owned(), b"1".to_vec())]));
+        assert_eq!(
+            (answer.body.as_slice(), answer.trailers),
+            (&b"well"[..], vec![("x-sum".to_owned(), b"1".to_vec())])
+        );
     }
 }

@@ -56,7 +56,10 @@ fn origin(text: &str) -> Option<String> {
 
 /// Addresses are networks of one.
 pub(super) fn networks(given: &[String]) -> Result<Vec<Network>, ConfigError> {
-    given.iter().map(|text| text.trim().parse().map_err(|_| ConfigError::TrustedProxy(text.clone()))).collect()
+    given
+        .iter()
+        .map(|text| text.trim().parse().map_err(|_| ConfigError::TrustedProxy(text.clone())))
+        .collect()
 }
 
 /// Visible ASCII only, since it stands in logs and on the terminals of agents.

@@ -71,7 +71,14 @@ impl Door {
 
 #[test]
 fn settings_that_ask_nothing_make_no_policy() {
-    for settings in ["", "allow = []", "redirect_to_https = false", "basic_auth = []", "offline_status = 404", "request_headers = {}"] {
+    for settings in [
+        "",
+        "allow = []",
+        "redirect_to_https = false",
+        "basic_auth = []",
+        "offline_status = 404",
+        "request_headers = {}",
+    ] {
         assert!(Policy::new(toml::from_str(settings).unwrap()).is_none(), "{settings}");
     }
 }
@@ -118,7 +125,10 @@ fn all_clients_together_have_a_rate() {
     let door = Door::new("rate_per_agent = { per_second = 1, burst = 2 }");
     assert_eq!(door.knock(GUEST), Ok(None));
     assert_eq!(door.knock(Guest { from: "192.0.2.2", ..GUEST }), Ok(None));
-    assert!(matches!(door.knock(Guest { from: "192.0.2.3", ..GUEST }), Err(IngressError::RateLimited { .. })));
+    assert!(matches!(
+        door.knock(Guest { from: "192.0.2.3", ..GUEST }),
+        Err(IngressError::RateLimited { .. })
+    ));
 }
 
 #[test]
@@ -189,7 +199,10 @@ fn the_answer_is_changed() {
     let mut fields = Fields::new();
     fields.push("server", "secret/1.0");
     door.policy.on_response(&mut fields);
-    assert_eq!((fields.get("server"), fields.get("x-frame-options")), (None, Some(&Bytes::from_static(b"DENY"))));
+    assert_eq!(
+        (fields.get("server"), fields.get("x-frame-options")),
+        (None, Some(&Bytes::from_static(b"DENY")))
+    );
 }
 
 #[test]

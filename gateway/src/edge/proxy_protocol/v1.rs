@@ -34,7 +34,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Header>, Malformed> {
 }
 
 fn pair<A: std::str::FromStr + Into<IpAddr>>(from: &str, to: &str) -> Result<(A, A), Malformed> {
-    let address = |text: &str| text.parse::<A>().map_err(|_| Malformed("a PROXY line with an address that is none"));
+    let address =
+        |text: &str| text.parse::<A>().map_err(|_| Malformed("a PROXY line with an address that is none"));
     Ok((address(from)?, address(to)?))
 }
 

@@ -13,7 +13,8 @@ use super::{
 
 /// Writes an answer of the gateway's own.
 pub(super) fn own(output: &mut Output, answer: Own, version: Version, keep_alive: bool) {
-    let framing = answer.head.content_length.map_or(Framing::None, Framing::Length);
+    // A gRPC reply has nothing but its head; on HTTP/1.1 that must be said.
+    let framing = Framing::Length(answer.head.content_length.unwrap_or_default());
     head(output, answer.head, version, framing, after(keep_alive));
     output.push(answer.body);
 }

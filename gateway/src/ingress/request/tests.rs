@@ -28,7 +28,10 @@ fn admission(is_trusted: bool, policy: &str) -> Admission {
     Admission { client, policy: Policy::new(settings).map(Into::into), body: BodyLimit::NONE }
 }
 
-fn sent(fields: &[(&'static str, &'static str)], admission: &Admission) -> Result<TunnelRequest, IngressError> {
+fn sent(
+    fields: &[(&'static str, &'static str)],
+    admission: &Admission,
+) -> Result<TunnelRequest, IngressError> {
     outgoing(Uuid::nil(), head(fields), Bytes::from_static(b"a.example"), Begun::default(), admission)
 }
 
