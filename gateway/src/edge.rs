@@ -1,9 +1,9 @@
 //! What the public side asks of requests before they reach an agent, and whose word counts there.
 //!
-//! - [`Edge`]: the only thing that the ingress talks to. [`Edge::admit`] is synchronous: no request waits here, and nothing is
-//!   polled. An agent that has no [`Policy`] costs a look into a table.
+//! - `Edge`: the only thing that the ingress talks to. `Edge::admit` is synchronous: no request waits here, and nothing is
+//!   polled. An agent that has no `Policy` costs a look into a table.
 //! - [`Policies`], [`AgentSettings`], [`DefaultSettings`]: what stands in the configuration file, checked when it is read.
-//! - [`forwarding`], [`proxy_protocol`], [`hops`]: where a request comes from.
+//! - `forwarding`, `proxy_protocol`, `hops`: where a request comes from.
 //!
 //! Invariant: nothing here repeats a password, an `authorization` field or the value of a field from the configuration.
 

@@ -280,7 +280,7 @@ fn owner(host: &str) -> Option<String> {
         ("vip.customer.example", "vip"),
         ("example.com", "front"),
         ("taken.example.com", "taker"),
-        ("*.eu.example.org", "eu"),
+        ("*.example.com", "any"),
     ] {
         assert_eq!(hosts.add(pattern.parse().unwrap(), AgentId::parse(id).unwrap()), None);
     }
@@ -311,4 +311,5 @@ fn a_name_of_ones_own_goes_before_an_id_and_that_before_a_wildcard() {
     assert_eq!(owner("example.com").as_deref(), Some("front"));
     assert_eq!(owner("taken.example.com").as_deref(), Some("taker"));
     assert_eq!(owner("other.example.com").as_deref(), Some("other"));
+    assert_eq!(owner("no_id.example.com").as_deref(), Some("any"));
 }

@@ -89,7 +89,7 @@ class Http2:
         self.socket.settimeout(timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.connect(("127.0.0.1", port))
-        self.reader = self.socket.makefile("rb")
+        self.buffer = b""
         self.next_stream = 1
         self.answers = {}
         self.seen = []
@@ -109,7 +109,6 @@ class Http2:
         self.close()
 
     def close(self):
-        self.reader.close()
         self.socket.close()
 
     # ---- sending
@@ -180,23 +179,20 @@ class Http2:
         return self.answers.setdefault(stream, Answer())
 
     def read(self):
-        """The next frame as it is, or None at the end of the connection."""
-        try:
-            head = self.reader.read(9)
-        except ConnectionResetError:
-            return None
-        if len(head) < 9:
-            return None
-        size = int.from_bytes(head[:3], "big")
-        payload = self.reader.read(size)
-        if len(payload) < size:
-            return None
+        """The next frame as it is, or None at the end of the connection. A TimeoutError loses nothing."""
+        while len(self.buffer) < 9 or len(self.buffer) < 9 + int.from_bytes(self.buffer[:3], "big"):
+            piece = self.read_some()
+            if not piece:
+                return None
+            self.buffer += piece
+        head, end = self.buffer[:9], 9 + int.from_bytes(self.buffer[:3], "big")
+        payload, self.buffer = self.buffer[9:end], self.buffer[end:]
         return Frame(head[3], head[4], int.from_bytes(head[5:9], "big") & 0x7FFFFFFF, payload)
 
     def read_some(self):
         """Bytes as they are; none at the end of the connection."""
         try:
-            return self.reader.read1(65536)
+            return self.socket.recv(65536)
         except ConnectionResetError:
             return b""
 

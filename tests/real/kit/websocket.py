@@ -64,13 +64,19 @@ class Accepted:
         self.exchange.send(frame(opcode, payload))
 
     def read(self):
+        got = self.read_fragment()
+        return got and got[:2]
+
+    def read_fragment(self):
+        """(opcode, payload, whether it is the last of its message)"""
         while (parsed := parse(self.buffer)) is None:
             piece = self.exchange.reader.read1(65536)
             if not piece:
                 return None
             self.buffer += piece
+        final = bool(self.buffer[0] & 0x80)
         opcode, payload, self.buffer = parsed
-        return opcode, payload
+        return opcode, payload, final
 
 
 def _masked(payload, mask):

@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use gateway::{EdgeConfig, PolicySource};
 use tests::{
-    AGENT, Agent, Chunk, DOMAIN, Gateway, H2, Head, Message, OFFLINE_AGENT, Request, Service, Transport,
-    Tunnel, Upstream, Wire, edge, edge_of, eventually, over_every_transport,
+    AGENT, Agent, Chunk, DOMAIN, Gateway, H2, Head, Message, OFFLINE_AGENT, OTHER_AGENT, Request, Service,
+    Transport, Tunnel, Upstream, Wire, edge, edge_of, eventually, over_every_transport,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -391,14 +391,23 @@ async fn an_agent_without_a_policy_is_asked_nothing(transport: Transport) {
 }
 
 async fn a_service_may_take_as_long_as_its_agents_policy_says(transport: Transport) {
-    let upstream = Upstream::start().await;
-    let tunnel =
-        Tunnel::start_with_edge(transport, upstream.addr(), edge(&agent("response_timeout = '200ms'"))).await;
+    let (patient, hasty) = (Upstream::start().await, Upstream::start().await);
+    let toml = format!("[agent_defaults]\nresponse_timeout = '200ms'\n{}", agent("response_timeout = '1m'"));
+    let tunnel = Tunnel::start_with_edge(transport, patient.addr(), edge(&toml)).await;
+    let mut other = Agent::start(transport, tunnel.gateway.port(transport), OTHER_AGENT, hasty.addr());
+    other.online().await;
+
+    let mut client = tunnel.client().await;
+    client.begin(&Request::get("/")).await;
+    let mut service = patient.accept().await;
+    service.request().await;
     for http in BOTH {
-        let head = ask(&tunnel.gateway, http, &Request::get("/")).await.head;
+        let head = ask(&tunnel.gateway, http, &Request::get("/").to(OTHER_AGENT)).await.head;
         assert_error(&head, 504, "response_timeout");
-        upstream.accept().await.closed().await;
+        hasty.accept().await.closed().await;
     }
+    service.answer("at last").await;
+    assert_eq!(client.reader.response(&Request::get("/")).await.body, b"at last");
 }
 
 async fn a_policy_counts_as_soon_as_its_file_says_so(transport: Transport) {

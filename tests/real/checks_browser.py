@@ -1,0 +1,156 @@
+"""A real browser: headless Chromium loads a page through the tunnel, and the page tells what it saw."""
+
+import json
+import pathlib
+import shutil
+import threading
+import time
+
+from kit import websocket
+from kit.marks import limit
+from kit.waiting import Skip, same, until
+
+PAGE = pathlib.Path(__file__).resolve().parent / "kit" / "page.html"
+FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--disable-dev-shm-usage", "--no-default-browser-check", "--remote-debugging-port=0")
+
+
+@limit(120)
+def a_browser_works_with_a_page_behind_the_tunnel(world):
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not chromium:
+        raise Skip("chromium is not installed")
+    page = _Page()
+    upstream = world.upstream("myapp", page.routes)
+    gateway = world.gateway("--domain", "localhost")
+    agent = gateway.agent(upstream.port)
+    port = gateway.http
+    world.start("chromium", [chromium, *FLAGS, f"--user-data-dir={world.folder / 'profile'}", f"http://myapp.localhost:{port}/"])
+    until(lambda: page.report, "the page has told what it saw", 90)
+    told = page.report
+    assert "error" not in told, f"{told['error']}; so far {json.dumps(told)[:600]}"
+    same(told["host"], f"myapp.localhost:{port}", "the page's host")
+
+    same(told["socket"], {"protocol": "chat", "extensions": "", "texts": [True, True, True], "binary": True}, "the WebSocket")
+    same(told["serverCloses"], {"code": 4001, "reason": "enough", "wasClean": True}, "a close by the service")
+    same(told["clientCloses"]["wasClean"], True, "a close by the page")
+    assert (3005, b"bye") in page.closes, f"close codes at the service: {page.closes}"
+    same((told["serviceBreaks"]["code"], told["serviceBreaks"]["wasClean"]), (1006, False), "a WebSocket that the service broke")
+    same((told["refused"], told["stillOpen"], told["end"]), (True, "still there", 1000), "a refused WebSocket, and the one that stayed open")
+    same(page.origins, {f"http://myapp.localhost:{port}"}, "Origin at the service")
+
+    same(told["events"], [[str(number), f"event {number}"] for number in range(1, 9)], "events")
+    same(page.last_ids, [None, "4"], "Last-Event-ID of the two connections")
+
+    sent = [loaded for loaded, _, _ in told["upload"]["progress"]]
+    total = told["upload"]["progress"][-1][1]
+    same((told["upload"]["status"], told["upload"]["answer"]), (200, str(total)), "the upload")
+    steps = len({loaded for loaded in sent if 0 < loaded < total})
+    world.note(f"{len(sent)} progress events, {steps} on the way")
+    assert steps >= 3, f"progress of the upload: {told['upload']['progress']}"
+    same(sent, sorted(sent), "the order of progress")
+
+    same(told["streamed"], [f"piece {number}\n" for number in range(10)], "pieces of a stream, each before the next was made")
+    same(told["methods"], {method: method for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS")}, "methods")
+    same(told["cookie"], "a=1; b=two", "cookies")
+    same(told["broken"], "TypeError", "a response that breaks off")
+    same(told["aborted"], "AbortError", "a fetch that the page aborted")
+    until(lambda: page.left, "the service is told of it", 3)
+    assert agent.running()
+    gateway.nothing_in_flight()
+
+
+@limit(90)
+def a_browser_is_shown_a_page_when_the_agent_is_away(world):
+    chromium = shutil.which("chromium")
+    if not chromium:
+        raise Skip("chromium is not installed")
+    gateway = world.gateway("--domain", "localhost")
+    done = world.run(chromium, *FLAGS[:-1], f"--user-data-dir={world.folder / 'profile'}", "--dump-dom", f"http://myapp.localhost:{gateway.http}/", limit=60)
+    assert "<h1" in done.stdout and "myapp" in done.stdout.lower() or "404" in done.stdout, f"the page: {done.stdout[:500]!r}"
+    until(lambda: gateway.process.running(), "the gateway still runs")
+
+
+class _Page:
+    """The service, and what it saw."""
+
+    def __init__(self):
+        self.report, self.closes, self.last_ids, self.origins, self.left = None, [], [], set(), False
+        self._seen, self._next, self._held = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+        self.routes = {
+            "/": lambda exchange: exchange.respond(200, PAGE.read_bytes(), [("content-type", "text/html; charset=utf-8")]),
+            "/favicon.ico": lambda exchange: exchange.respond(204), "/socket": self.socket, "/events": self.events, "/upload": self.upload,
+            "/stream": self.stream, "/report": self.take_report, "/hold": self.hold, "/held": self.held,
+            "/refuses": lambda exchange: exchange.respond(403, b"no"),
+            "/seen": lambda exchange: (self._seen.release(), exchange.respond(204)), "/next": lambda exchange: (self._next.release(), exchange.respond(204)),
+            "/method": lambda exchange: exchange.respond(200, b"x", [("x-method", exchange.method)]),
+            "/cookie": lambda exchange: exchange.respond(200, b"x", [("set-cookie", "a=1"), ("set-cookie", "b=two; path=/")]),
+            "/breaks": self.breaks,
+        }
+
+    def socket(self, exchange):
+        self.origins.add(exchange.header("origin"))
+        assert exchange.header("sec-websocket-protocol") == "superchat, chat", exchange.header("sec-websocket-protocol")
+        accepted = websocket.Accepted(exchange, protocol="chat")
+        message, kind, closing = b"", 0, False
+        while got := accepted.read_fragment():
+            opcode, payload, final = got
+            if opcode == websocket.CLOSE:
+                self.closes.append((int.from_bytes(payload[:2], "big"), payload[2:]))
+                return None if closing else accepted.send(websocket.CLOSE, payload)
+            if opcode in (websocket.PING, websocket.PONG):
+                continue
+            message, kind = message + payload, opcode or kind
+            if not final:
+                continue
+            if message == b"break":
+                return exchange.reset()
+            if message.startswith(b"close "):
+                closing = True
+                accepted.send(websocket.CLOSE, (4001).to_bytes(2, "big") + b"enough")
+            else:
+                accepted.send(kind, message)
+            message = b""
+        return None
+
+    def events(self, exchange):
+        self.last_ids.append(exchange.header("last-event-id"))
+        first = int(exchange.header("last-event-id") or 0) + 1
+        exchange.start(200, [("content-type", "text/event-stream"), ("cache-control", "no-store")], chunked=True, first=b"retry: 50\n\n: hello\n\n")
+        for number in range(first, first + 4):  # then the stream ends, and the browser comes back for the rest
+            exchange.write(f"id: {number}\ndata: event {number}\n\n".encode())
+            self._seen.acquire(timeout=5)  # the next one only when the page has this one
+        exchange.finish()
+
+    def upload(self, exchange):
+        size = 0
+        for piece in exchange.body():
+            size += len(piece)
+            if size < 12 << 20:
+                time.sleep(0.002)  # a service that takes its time: the page must see how far it is
+        exchange.respond(200, str(size).encode())
+
+    def stream(self, exchange):
+        exchange.start(200, [("content-type", "text/plain")], chunked=True)
+        for number in range(10):
+            exchange.write(f"piece {number}\n".encode())
+            self._next.acquire(timeout=5)
+        exchange.finish()
+
+    def breaks(self, exchange):
+        exchange.start(200, length=1000, first=b"only this")
+        self._next.acquire(timeout=5)  # the page has the head
+        exchange.hang_up()
+
+    def hold(self, exchange):
+        self._held.set()
+        self.left = exchange.closed_by_peer(10) is not None
+        exchange.hang_up()
+
+    def held(self, exchange):
+        self._held.wait(5)
+        exchange.respond(204)
+
+    def take_report(self, exchange):
+        self.report = json.loads(b"".join(exchange.body()))
+        exchange.respond(204)
