@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use link::{Beginning, Ending, Opened};
-use proto::{Fields, HttpVersion, TargetForm, limits};
+use proto::{Feature, Fields, HttpVersion, TargetForm, limits};
 use session::ResponseHead;
 use tracing::debug;
 use uuid::Uuid;
@@ -111,6 +111,9 @@ async fn forward(
     let (mut head, mut body) = head(request)?;
     let is_upgrade = head.upgrade.is_some();
     let route = ingress.route(&mut head, client)?;
+    if is_upgrade && !route.session.knows(Feature::Upgrade) {
+        return Err(IngressError::MethodNotAllowed);
+    }
     let policy = route.admission.policy.clone();
     let mut limit = route.admission.body;
     let (begun, rest) = if is_upgrade {
