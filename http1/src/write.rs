@@ -63,7 +63,8 @@ pub fn write_request_head(
     out.extend_from_slice(CRLF);
 }
 
-/// Appends the head of a response, interim or final. Without a `reason`, or with one that cannot stand there, the usual
+/// Appends the head of a response, interim or final, to a client that speaks `version`: it decides about the connection, and
+/// the start line names what this side speaks (RFC 9110, section 2.5). Without a `reason`, or with one that cannot stand there, the usual
 /// one of the status is written.
 ///
 /// The caller vouches for `status` (100 to 999). Of `fields` those are left out that `framing` and `connection` decide
@@ -80,7 +81,7 @@ pub fn write_response_head(
     debug_assert!(matches!(status, 100..=999));
     let reason = reason.filter(|reason| is_reason(reason)).unwrap_or_else(|| usual_reason(status));
     out.reserve(reason.len() + room(fields));
-    pieces(out, &[version.as_bytes(), b" "]);
+    pieces(out, &[Version::H11.as_bytes(), b" "]);
     digits::write_decimal(out, u64::from(status));
     pieces(out, &[b" ", reason, CRLF]);
     write_fields(out, fields);

@@ -241,6 +241,7 @@ impl Inner {
 
         let accepted = self.accepted(id, &authenticated);
         let Authenticated { agent_id, token, request, secret } = authenticated;
+        let features = accepted.features.clone();
         let inline_limit = {
             let mut table = link.table();
             table.agree(accepted.max_concurrent as usize, request.initial_window);
@@ -261,6 +262,7 @@ impl Inner {
             peer: info.peer,
             link,
             inline_limit,
+            features,
             retirement: Retirement::default(),
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),
@@ -333,7 +335,7 @@ impl Inner {
 }
 
 fn common_features(request: &ConnectRequest) -> Vec<i32> {
-    let ours = [Feature::Trailers, Feature::Informational, Feature::Drain].map(i32::from);
+    let ours = [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain].map(i32::from);
     ours.into_iter().filter(|feature| request.features.contains(feature)).collect()
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use link::{CloseReason, Link, OpenError, Opened, Opening};
-use proto::{AgentId, GatewayFrame, TokenId, TunnelRequest, drain};
+use proto::{AgentId, Feature, GatewayFrame, TokenId, TunnelRequest, drain};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -31,6 +31,8 @@ pub struct Session {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) link: GatewayLink,
     pub(crate) inline_limit: usize,
+    /// What both ends know, as on the wire.
+    pub(crate) features: Vec<i32>,
     /// What every request is told of the response limit, in milliseconds.
     pub(crate) timeout_ms: u32,
     pub(crate) retirement: Retirement,
@@ -85,6 +87,11 @@ impl Session {
     /// Where the agent's connection comes from, if the transport knows.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Whether the agent knows `feature`. What it does not know must not be relied upon.
+    pub fn knows(&self, feature: Feature) -> bool {
+        self.features.contains(&i32::from(feature))
     }
 
     /// Exchanges in progress.
@@ -170,6 +177,7 @@ impl Session {
             peer: None,
             link,
             inline_limit: 0,
+            features: Vec::new(),
             timeout_ms: 0,
             retirement: Retirement::default(),
             watched: AtomicBool::new(false),

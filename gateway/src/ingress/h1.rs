@@ -7,9 +7,9 @@
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use http1::{Expectation, HeadError, RequestHead, Version};
+use http1::{CONTINUE, Expectation, HeadError, RequestHead, Version};
 use link::Opened;
-use proto::{GatewayFrame, HttpVersion};
+use proto::{Feature, GatewayFrame, HttpVersion};
 use session::{Exchange, ResponseHead};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -172,6 +172,15 @@ fn open(
     };
     let route = ingress.route(&mut head, client)?;
     let policy = route.admission.policy.clone();
+    if upload.is_expected() && !route.session.knows(Feature::Informational) {
+        upload.become_plain();
+        head.expect_continue = false;
+        connection.output().write(|out| out.extend_from_slice(CONTINUE));
+    }
+    if upload.is_upgrade() && !route.session.knows(Feature::Upgrade) {
+        upload.become_plain();
+        head.upgrade = None;
+    }
     upload.limit(route.admission.body);
     let begun = upload.begin(connection.input(), route.session.inline_limit())?;
     let mut opened = ingress.open(id, route, head, begun)?;

@@ -12,7 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use link::{Beginning, Ending, Opened};
-use proto::{Fields, HttpVersion, TargetForm, limits};
+use proto::{Feature, Fields, HttpVersion, TargetForm, limits};
 use session::ResponseHead;
 use tracing::debug;
 use uuid::Uuid;
@@ -40,10 +40,12 @@ mod upload;
 /// What is kept of a response for a stream that takes nothing.
 const SEND_BUFFER: usize = 64 * 1024;
 /// How many requests a client may have in progress on one connection.
-const MAX_STREAMS: u32 = 200;
-/// Credit of a client for one request body, and for all of a connection. Small: what is read waits for the agent's credit.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const MAX_STREAMS: u32 = 128;
+/// Credit of a client for one request body. Small: what is read waits for the agent's credit.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// Credit for all bodies of a connection: as much as all streams together, so that uploads which nobody reads never take
+/// it from others.
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// Silence after which a client is asked whether it is still there, and how long it may take to answer.
 const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -111,6 +113,9 @@ async fn forward(
     let (mut head, mut body) = head(request)?;
     let is_upgrade = head.upgrade.is_some();
     let route = ingress.route(&mut head, client)?;
+    if is_upgrade && !route.session.knows(Feature::Upgrade) {
+        return Err(IngressError::MethodNotAllowed);
+    }
     let policy = route.admission.policy.clone();
     let mut limit = route.admission.body;
     let (begun, rest) = if is_upgrade {

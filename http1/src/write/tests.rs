@@ -68,8 +68,8 @@ fn reason_phrases_are_kept_or_the_usual_ones() {
 #[test]
 fn http_1_0_is_told_that_the_connection_stays() {
     let line = |connection| response(200, None, Version::H10, connection);
-    assert_eq!(line(Connection::KeepAlive), "HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n\r\n");
-    assert_eq!(line(Connection::Close), "HTTP/1.0 200 OK\r\nconnection: close\r\n\r\n");
+    assert_eq!(line(Connection::KeepAlive), "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\n\r\n");
+    assert_eq!(line(Connection::Close), "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n");
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) struct Relay {
     upload: Upload,
     version: Version,
     keep_alive: bool,
+    /// Whether the client said that this request is its last.
+    is_last: bool,
 }
 
 enum Stage {
@@ -85,7 +87,7 @@ impl Relay {
         version: Version,
         keep_alive: bool,
     ) -> Self {
-        Self { stage: Stage::Head(opened.receiver), upload, version, keep_alive }
+        Self { stage: Stage::Head(opened.receiver), upload, version, keep_alive, is_last: !keep_alive }
     }
 
     /// Carries the exchange to its end.
@@ -155,7 +157,7 @@ impl Relay {
                 Ok((shut && !self.upload.is_reading()).then_some(Verdict::Close(Ended::Unread)))
             }
             Stage::Over if reuse => Ok(Some(Verdict::Reuse)),
-            Stage::Over if connection.input().is_empty() && self.upload.is_done() => {
+            Stage::Over if self.is_last && self.upload.is_done() => {
                 Ok(Some(Verdict::Close(Ended::Read)))
             }
             Stage::Over => Ok(Some(Verdict::Close(Ended::Unread))),

@@ -93,6 +93,11 @@ impl Upload {
         self.kind == Kind::Expected
     }
 
+    /// The agent knows nothing of what the client asks for: this is a request like others.
+    pub(super) fn become_plain(&mut self) {
+        self.kind = Kind::Plain;
+    }
+
     /// Whether all of the request was read.
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
