@@ -205,7 +205,10 @@ impl Upload {
                 Ok(Poll::Ready(()))
             }
             // Nothing is read meanwhile, so nothing would tell that the client has left.
-            Poll::Pending if connection.poll_left_unread(cx).is_ready() => Err(self.fail(Failure::ClientLeft)),
+            // Behind a switch the end of one direction is no leaving.
+            Poll::Pending if self.state != State::Raw && connection.poll_left_unread(cx).is_ready() => {
+                Err(self.fail(Failure::ClientLeft))
+            }
             Poll::Pending => Ok(Poll::Pending),
         }
     }
