@@ -119,7 +119,12 @@ struct Tasks {
 }
 
 impl Open {
-    fn spawn(self: &Arc<Self>, connection: impl Future<Output = ()> + Send + 'static, tasks: &TaskTracker, on: &Handle) {
+    fn spawn(
+        self: &Arc<Self>,
+        connection: impl Future<Output = ()> + Send + 'static,
+        tasks: &TaskTracker,
+        on: &Handle,
+    ) {
         let leaving = Leaving { open: Arc::clone(self) };
         // Locked until the handle is in, so that no task leaves before it has come.
         let mut open = self.lock();

@@ -108,7 +108,8 @@ impl Dev {
                 Service { agent_id: agent_id.clone(), transport: *transport, url }
             })
             .collect();
-        let gateway = AbortOnDropHandle::new(tokio::spawn(gateway.run(Reactors::current(), shutdown.clone())));
+        let gateway =
+            AbortOnDropHandle::new(tokio::spawn(gateway.run(Reactors::current(), shutdown.clone())));
         let mut agents = Vec::new();
         for (transport, addr, agent_id) in links {
             let config = agent_config(transport, addr, agent_id, &credential, upstream);

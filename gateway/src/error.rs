@@ -14,8 +14,8 @@ use http::StatusCode;
 use crate::edge;
 
 pub(crate) use asked::Asked;
-pub(crate) use respond::respond;
 pub use respond::Pages;
+pub(crate) use respond::respond;
 pub(crate) use texts::Text;
 
 /// Why a request is answered by the gateway instead of by the service behind an agent.

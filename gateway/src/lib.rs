@@ -20,9 +20,7 @@ mod socket;
 pub mod tokens;
 
 pub use cli::Shutdown;
-pub use config::{
-    Config, EdgeConfig, InvalidUrlTemplate, Limits, PolicySource, ReadPolicies, UrlTemplate,
-};
+pub use config::{Config, EdgeConfig, InvalidUrlTemplate, Limits, PolicySource, ReadPolicies, UrlTemplate};
 pub use error::Pages;
 pub use reactors::Reactors;
 pub use server::{Addresses, Gateway, ServeError, serve};

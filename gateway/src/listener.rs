@@ -61,7 +61,6 @@ impl Listener {
             }
         }
     }
-
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

@@ -1,5 +1,6 @@
 use std::{
-    io, num::NonZeroUsize,
+    io,
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -7,7 +8,11 @@ use std::{
     thread,
 };
 
-use tokio::{net::TcpStream, runtime::{Builder, Handle}, sync::oneshot};
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
 
 /// The threads that connections are served on. Each has a reactor and a queue of its own, and a connection stays where it
 /// began: work that wanders between cores costs more than it gains (a wake-up of an idle core is as dear as five small

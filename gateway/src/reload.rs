@@ -88,7 +88,10 @@ pub(crate) async fn follow_policies(source: PolicySource, edge: Arc<Edge>) {
                 edge.replace(&policies);
             }
             Err(error) => {
-                error!(error = format_args!("{error:#}"), "the configuration file changed but cannot be used; the old policies stay valid");
+                error!(
+                    error = format_args!("{error:#}"),
+                    "the configuration file changed but cannot be used; the old policies stay valid"
+                );
             }
         }
     }

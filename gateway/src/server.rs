@@ -197,10 +197,9 @@ impl Gateway {
                 }
             }),
         ];
-        let _operating = operators
-            .accept(admin, move |stream, peer, pause| {
-                run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause)
-            });
+        let _operating = operators.accept(admin, move |stream, peer, pause| {
+            run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause)
+        });
         let _reload = tokens.map(|file| {
             let follow = reload::follow(file, Arc::clone(&authenticator), acceptor.clone());
             AbortOnDropHandle::new(tokio::spawn(follow))

@@ -52,7 +52,9 @@ impl<E> Beginning<E> {
                         break None;
                     }
                 }
-                Err(other) => break other.into_trailers().ok().map(|map| Ending::Trailers(Fields::from(&map))),
+                Err(other) => {
+                    break other.into_trailers().ok().map(|map| Ending::Trailers(Fields::from(&map)));
+                }
             }
         };
         Self { inline: taken.freeze(), rest, ending }
@@ -145,6 +147,8 @@ mod tests {
             [(http::header::ETAG, http::HeaderValue::from_static("x"))].into_iter().collect();
         let frames = vec![Frame::data(Bytes::from_static(b"abc")), Frame::trailers(trailers.clone())];
         let beginning = Beginning::of(&mut Scripted { frames, ends: true }, 9);
-        assert!(matches!(beginning.ending, Some(Ending::Trailers(found)) if found == Fields::from(&trailers)));
+        assert!(
+            matches!(beginning.ending, Some(Ending::Trailers(found)) if found == Fields::from(&trailers))
+        );
     }
 }

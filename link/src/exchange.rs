@@ -136,7 +136,10 @@ impl<F, H> Exchange<F, H> {
 
     /// Whether frames of this exchange wait for the link.
     pub(crate) fn has_frames(&self) -> bool {
-        !self.interim_out.is_empty() || self.head_out.is_some() || !self.body_out.is_empty() || self.end_out.is_some()
+        !self.interim_out.is_empty()
+            || self.head_out.is_some()
+            || !self.body_out.is_empty()
+            || self.end_out.is_some()
     }
 
     /// Bytes that our half may queue now: what credit and the queue's bound allow.

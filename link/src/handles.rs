@@ -48,7 +48,8 @@ impl<F: Frame, H> Link<F, H> {
     /// A link and the stream of frames that its transport shall carry away.
     pub fn new(settings: Settings) -> (Self, Outbound<F, H>) {
         let table = Mutex::new(InFlight::new(settings, Instant::now()));
-        let shared = Arc::new(Shared { table, closed: CancellationToken::new(), is_closed: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { table, closed: CancellationToken::new(), is_closed: AtomicBool::new(false) });
         (Self { shared: Arc::clone(&shared) }, Outbound::new(shared))
     }
 

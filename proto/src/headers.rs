@@ -126,11 +126,11 @@ fn agreed_length(known: Option<u64>, value: &[u8]) -> Result<u64, InvalidHeaders
 }
 
 fn strip_hop_by_hop(fields: &mut Fields) {
-    let named: Vec<Bytes> = fields.list("connection").map(|option| option.to_ascii_lowercase().into()).collect();
+    let named: Vec<Bytes> =
+        fields.list("connection").map(|option| option.to_ascii_lowercase().into()).collect();
     let trailers = fields.list("te").any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-    fields.retain(|field| {
-        !is_hop_by_hop(&field.name) && !named.contains(&field.name) || is_te_trailers(field)
-    });
+    fields
+        .retain(|field| !is_hop_by_hop(&field.name) && !named.contains(&field.name) || is_te_trailers(field));
     if trailers && !fields.contains("te") {
         fields.push("te", "trailers"); // the other codings of the list are this hop's business
     }

@@ -1,6 +1,10 @@
 use bytes::Bytes;
 use http::StatusCode;
-use proto::{HttpVersion, TunnelResponse, fields::{is_field_value, is_token}, headers::EndToEnd};
+use proto::{
+    HttpVersion, TunnelResponse,
+    fields::{is_field_value, is_token},
+    headers::EndToEnd,
+};
 
 /// Longest reason phrase that is passed on, in bytes.
 const MAX_REASON: usize = 256;
@@ -50,7 +54,8 @@ impl ResponseHead {
             message,
             reason,
             version: response.version(),
-            interim: response.informational, upgrade: switches.then_some(upgrade),
+            interim: response.informational,
+            upgrade: switches.then_some(upgrade),
         })
     }
 }

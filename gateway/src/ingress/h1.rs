@@ -125,7 +125,9 @@ async fn exchange(
     let mut request = Request::new(ingress, Asked::of(&head.method, &head.fields));
     let Underway { opened, upload, policy } = match open(connection, head, request.id, client, ingress) {
         Ok(underway) => underway,
-        Err(error) => return request.refuse(connection, &error, version, keep_alive && body.is_empty()).await,
+        Err(error) => {
+            return request.refuse(connection, &error, version, keep_alive && body.is_empty()).await;
+        }
     };
     request.policy = policy;
     let mut relay = Relay::new(opened, upload, version, keep_alive);

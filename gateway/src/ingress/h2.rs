@@ -3,13 +3,11 @@
 use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header::{CONTENT_LENGTH, EXPECT}};
-use hyper::{
-    body::Incoming,
-    ext::Protocol,
-    server::conn::http2,
-    service::service_fn,
+use http::{
+    HeaderMap, Method, Request, Response,
+    header::{CONTENT_LENGTH, EXPECT},
 };
+use hyper::{body::Incoming, ext::Protocol, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use link::{Beginning, Ending, Opened};
 use proto::{Feature, Fields, HttpVersion, TargetForm, limits};
@@ -80,7 +78,11 @@ pub(crate) fn serve(
 ///
 /// # Cancel safety
 /// Dropping the future, or the response's body, cancels the request at the agent.
-async fn handle(ingress: &Arc<Ingress>, request: Request<Incoming>, client: &Client) -> Response<ResponseBody> {
+async fn handle(
+    ingress: &Arc<Ingress>,
+    request: Request<Incoming>,
+    client: &Client,
+) -> Response<ResponseBody> {
     let id = Uuid::new_v4();
     let mut observation = ingress.metrics.begin();
     let asked = Asked::of_map(request.method(), request.headers());

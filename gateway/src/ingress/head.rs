@@ -59,7 +59,8 @@ impl Target {
     /// # Errors
     /// See [`Target::parse`].
     pub(crate) fn of(uri: &Uri) -> Result<Self, IngressError> {
-        let authority = uri.authority().map(|authority| Bytes::copy_from_slice(authority.as_str().as_bytes()));
+        let authority =
+            uri.authority().map(|authority| Bytes::copy_from_slice(authority.as_str().as_bytes()));
         if uri.path() == "*" {
             return Ok(Self { form: TargetForm::Asterisk, authority, path: Bytes::from_static(b"*") });
         }

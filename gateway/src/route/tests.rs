@@ -245,9 +245,7 @@ fn options_for_the_whole_service_are_routed_by_host() {
 
 #[test]
 fn no_other_field_routes() {
-    for field in
-        ["x-forwarded-host", "forwarded", "x-host", "x-original-host", "x-forwarded-server"]
-    {
+    for field in ["x-forwarded-host", "forwarded", "x-host", "x-original-host", "x-forwarded-server"] {
         let mut head = head("/", &[b"a.localhost"]);
         head.fields.push(field, "b.localhost");
         assert_eq!(found(&head).unwrap().agent_id.as_str(), "a", "{field}");

@@ -226,10 +226,20 @@ impl Pair {
         let id = Uuid::from_u128(self.exchanges.len() as u128 + 1);
         let body = vec![0; inline].into();
         let request = |window| {
-            TunnelRequest { id: proto::id_text(id), body, end_stream: end, window, ..TunnelRequest::default() }
-                .into()
+            TunnelRequest {
+                id: proto::id_text(id),
+                body,
+                end_stream: end,
+                window,
+                ..TunnelRequest::default()
+            }
+            .into()
         };
-        if self.gateway.open(id, Opening { inline: inline, end: end, ..Opening::default() }, self.now, request).is_ok() {
+        if self
+            .gateway
+            .open(id, Opening { inline: inline, end: end, ..Opening::default() }, self.now, request)
+            .is_ok()
+        {
             let request = Transfer { sent: inline, finished: end, ..Transfer::default() };
             self.exchanges.push(Known {
                 id,
@@ -396,7 +406,11 @@ fn a_silent_peer_is_given_up_at_the_limit_and_told() {
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     let id = Uuid::from_u128(1);
-    table.open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| TunnelRequest::default().into()).unwrap();
+    table
+        .open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| {
+            TunnelRequest::default().into()
+        })
+        .unwrap();
     assert!(table.next_frame(now + Duration::from_secs(3)).is_some());
     assert!(
         table.expire(now + Duration::from_millis(12_999)),
@@ -416,7 +430,11 @@ fn control_frames_leave_before_bodies_and_bodies_take_turns() {
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     for id in 1..=2u128 {
         let id = Uuid::from_u128(id);
-        table.open(id, Opening { inline: 0, end: false, ..Opening::default() }, now, |_| TunnelRequest::default().into()).unwrap();
+        table
+            .open(id, Opening { inline: 0, end: false, ..Opening::default() }, now, |_| {
+                TunnelRequest::default().into()
+            })
+            .unwrap();
         let mut chunk = Bytes::from(vec![id.as_u128() as u8; 40_000]);
         let _ = table.poll_send(id, &mut chunk, &cx());
     }
@@ -438,7 +456,11 @@ fn an_abort_before_hand_over_sends_nothing() {
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     let id = Uuid::from_u128(1);
-    table.open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| TunnelRequest::default().into()).unwrap();
+    table
+        .open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| {
+            TunnelRequest::default().into()
+        })
+        .unwrap();
     table.on_reader_gone(id);
     assert!(table.next_frame(now).is_none());
     assert!(table.exchanges.is_empty());
@@ -464,9 +486,14 @@ fn spending_credit_one_does_not_have_closes_the_link_the_third_time() {
     let mut outcomes = Vec::new();
     for id in 1..=3u128 {
         let id = Uuid::from_u128(id);
-        table.open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| TunnelRequest::default().into()).unwrap();
+        table
+            .open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| {
+                TunnelRequest::default().into()
+            })
+            .unwrap();
         table.on_head(id, 200, Bytes::new(), false, 0, now).unwrap();
-        let data = || TunnelData { id: proto::id_text(id), chunk: vec![0; 32 * 1024].into(), end_stream: false };
+        let data =
+            || TunnelData { id: proto::id_text(id), chunk: vec![0; 32 * 1024].into(), end_stream: false };
         table.on_data(data(), now).unwrap();
         table.on_data(data(), now).unwrap();
         outcomes.push(table.on_data(data(), now).is_ok());

@@ -65,7 +65,10 @@ fn content_length_that_is_not_one_number_is_refused() {
     }
     let twins = wire(&[("content-length", b"1"), ("content-length", b"2")]);
     assert_eq!(EndToEnd::from_wire(twins, None), Err(InvalidHeaders::ContentLength));
-    assert_eq!(EndToEnd::from_wire(wire(&[("content-length", b"1")]), Some(2)), Err(InvalidHeaders::ContentLength));
+    assert_eq!(
+        EndToEnd::from_wire(wire(&[("content-length", b"1")]), Some(2)),
+        Err(InvalidHeaders::ContentLength)
+    );
 }
 
 #[test]

@@ -49,15 +49,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(
-        socket: Socket,
-        input: BytesMut,
-        patience: Patience,
-        pause: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(socket: Socket, input: BytesMut, patience: Patience, pause: CancellationToken) -> Self {
         Self {
             socket,
-            parser: RequestParser::new(Limits { target_bytes: limits::MAX_HEAD_BYTES - 2, ..Limits::default() }),
+            parser: RequestParser::new(Limits {
+                target_bytes: limits::MAX_HEAD_BYTES - 2,
+                ..Limits::default()
+            }),
             input,
             output: Output::default(),
             patience,

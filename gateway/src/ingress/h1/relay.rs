@@ -122,7 +122,9 @@ impl Relay {
             let begins_to_read = !was_reading && self.upload.is_reading();
             let flushed = connection.poll_flush(cx)?.is_ready();
             // What is cut need not wait for a client that may read no more.
-            if (flushed || matches!(self.stage, Stage::Cut(_))) && let Some(verdict) = self.verdict(connection, cx)? {
+            if (flushed || matches!(self.stage, Stage::Cut(_)))
+                && let Some(verdict) = self.verdict(connection, cx)?
+            {
                 return Poll::Ready(Ok(verdict));
             }
             if !(more && flushed || begins_to_read) {
@@ -148,7 +150,11 @@ impl Relay {
     }
 
     /// What became of the exchange, once everything that was to be written is.
-    fn verdict(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Result<Option<Verdict>, Broken> {
+    fn verdict(
+        &mut self,
+        connection: &mut Connection,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Verdict>, Broken> {
         let reuse = self.may_reuse();
         match &mut self.stage {
             Stage::Head(_) | Stage::Body { .. } | Stage::Raw(_) => Ok(None),
@@ -157,9 +163,7 @@ impl Relay {
                 Ok((shut && !self.upload.is_reading()).then_some(Verdict::Close(Ended::Unread)))
             }
             Stage::Over if reuse => Ok(Some(Verdict::Reuse)),
-            Stage::Over if self.is_last && self.upload.is_done() => {
-                Ok(Some(Verdict::Close(Ended::Read)))
-            }
+            Stage::Over if self.is_last && self.upload.is_done() => Ok(Some(Verdict::Close(Ended::Read))),
             Stage::Over => Ok(Some(Verdict::Close(Ended::Unread))),
             Stage::Cut(truncated) => match truncated.take() {
                 Some(truncated) => Err(truncated.into()),
@@ -170,7 +174,12 @@ impl Relay {
     }
 
     /// Takes what the agent has sent. Returns whether there may be more once what waits is written.
-    fn download(&mut self, connection: &mut Connection, request: &mut Request<'_>, cx: &mut Context<'_>) -> bool {
+    fn download(
+        &mut self,
+        connection: &mut Connection,
+        request: &mut Request<'_>,
+        cx: &mut Context<'_>,
+    ) -> bool {
         while connection.output().len() < HIGH_WATER {
             match &mut self.stage {
                 Stage::Head(exchange) => match exchange.poll_head(cx) {

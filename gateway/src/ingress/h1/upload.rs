@@ -323,6 +323,8 @@ impl Inline {
 fn may_switch(protocols: &[u8]) -> bool {
     let mut protocols = protocols.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     !protocols.any(|protocol| {
-        protocol.is_empty() || protocol.eq_ignore_ascii_case(b"h2c") || protocol.to_ascii_lowercase().starts_with(b"http/")
+        protocol.is_empty()
+            || protocol.eq_ignore_ascii_case(b"h2c")
+            || protocol.to_ascii_lowercase().starts_with(b"http/")
     })
 }

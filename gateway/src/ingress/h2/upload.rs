@@ -99,11 +99,7 @@ async fn send(
     }
 }
 
-async fn send_chunk(
-    chunk: Bytes,
-    sender: &mut Upload,
-    metrics: &RequestMetrics,
-) -> Result<(), Abort> {
+async fn send_chunk(chunk: Bytes, sender: &mut Upload, metrics: &RequestMetrics) -> Result<(), Abort> {
     metrics.received(chunk.len());
     if chunk.is_empty() {
         return Ok(());
