@@ -237,7 +237,7 @@ impl Pair {
         };
         if self
             .gateway
-            .open(id, Opening { inline: inline, end: end, ..Opening::default() }, self.now, request)
+            .open(id, Opening { inline, end, ..Opening::default() }, self.now, request)
             .is_ok()
         {
             let request = Transfer { sent: inline, finished: end, ..Transfer::default() };
