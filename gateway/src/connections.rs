@@ -114,8 +114,16 @@ struct Open {
 
 #[derive(Debug, Default)]
 struct Tasks {
-    by_id: HashMap<tokio::task::Id, AbortHandle>,
+    last: u64,
+    entries: HashMap<u64, Entry>,
     ended: bool,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Running(AbortHandle),
+    /// It was over before its handle came.
+    Gone,
 }
 
 impl Open {
@@ -125,9 +133,8 @@ impl Open {
         tasks: &TaskTracker,
         on: &Handle,
     ) {
-        let leaving = Leaving { open: Arc::clone(self) };
-        // Locked until the handle is in, so that no task leaves before it has come.
-        let mut open = self.lock();
+        let number = self.number();
+        let leaving = Leaving { open: Arc::clone(self), number };
         let task = tasks.spawn_on(
             async move {
                 let _leaving = leaving;
@@ -135,16 +142,29 @@ impl Open {
             },
             on,
         );
+        let mut open = self.lock();
         if open.ended {
             task.abort();
         }
-        open.by_id.insert(task.id(), task.abort_handle());
+        if let Some(Entry::Gone) = open.entries.insert(number, Entry::Running(task.abort_handle())) {
+            open.entries.remove(&number);
+        }
     }
 
     fn end(&self) {
         let mut open = self.lock();
         open.ended = true;
-        open.by_id.values().for_each(AbortHandle::abort);
+        for entry in open.entries.values() {
+            if let Entry::Running(task) = entry {
+                task.abort();
+            }
+        }
+    }
+
+    fn number(&self) -> u64 {
+        let mut open = self.lock();
+        open.last += 1;
+        open.last
     }
 
     fn lock(&self) -> MutexGuard<'_, Tasks> {
@@ -155,12 +175,14 @@ impl Open {
 /// Takes a task off the list when it is over, however it ends.
 struct Leaving {
     open: Arc<Open>,
+    number: u64,
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        if let Some(id) = tokio::task::try_id() {
-            self.open.lock().by_id.remove(&id);
+        let mut open = self.open.lock();
+        if open.entries.remove(&self.number).is_none() {
+            open.entries.insert(self.number, Entry::Gone);
         }
     }
 }

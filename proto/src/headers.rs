@@ -152,7 +152,7 @@ fn strip_from_trailers(trailers: &mut Fields) {
     trailers.retain(|field| !is_hop_by_hop(&field.name) && !FORBIDDEN_IN_TRAILERS.contains(&&*field.name));
 }
 
-const FORBIDDEN_IN_TRAILERS: [&[u8]; 11] = [
+const FORBIDDEN_IN_TRAILERS: [&[u8]; 12] = [
     b"content-length",
     b"host",
     b"trailer",
@@ -164,6 +164,7 @@ const FORBIDDEN_IN_TRAILERS: [&[u8]; 11] = [
     b"content-type",
     b"max-forwards",
     b"indranet-error",
+    b"x-request-id",
 ];
 
 #[cfg(test)]

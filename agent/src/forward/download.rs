@@ -58,7 +58,7 @@ impl Download {
     ) -> Result<Bytes, UpstreamError> {
         let filled = self.fill(connection, cx);
         let beginning = self.take(&mut connection.input, max).map_err(UpstreamError::Body)?;
-        if beginning.is_empty() {
+        if beginning.is_empty() && self.end.is_none() {
             // What is there does not end cleanly: better known before the head has left.
             filled?;
         }

@@ -100,15 +100,22 @@ impl Download {
             }
             Err(truncated) => {
                 self.exchange.abort(Reason::Cancelled, "the response is not what it declared");
-                self.end(match truncated {
-                    // By the request's own body, when its source left.
-                    Truncated::Aborted(Abort::Local(Reason::Cancelled)) => Outcome::ClientCancelled,
-                    _ => Outcome::Truncated,
-                });
+                if let Some(observation) = &mut self.observation {
+                    observation.ended(match truncated {
+                        // By the request's own body, when its source left.
+                        Truncated::Aborted(Abort::Local(Reason::Cancelled)) => Outcome::ClientCancelled,
+                        _ => Outcome::Truncated,
+                    });
+                }
                 Err(truncated)
             }
         };
         Poll::Ready(part)
+    }
+
+    /// Gives the observation back, for an answer in place of this one.
+    pub(crate) fn take_observation(&mut self) -> Option<Observation> {
+        self.observation.take()
     }
 
     fn end(&mut self, outcome: Outcome) {

@@ -39,7 +39,7 @@ mod write;
 
 /// What is left of a request when its answer has been written is read for so long, so that closing the connection does not
 /// destroy the answer on its way (RFC 9112, section 9.6).
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// How a connection is served.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,9 @@ async fn exchange(
     let Underway { opened, upload, policy } = match open(connection, head, request.id, client, ingress) {
         Ok(underway) => underway,
         Err(error) => {
-            return request.refuse(connection, &error, version, keep_alive && body.is_empty()).await;
+            // Behind CONNECT its client may have begun to speak of other things.
+            let keep_alive = keep_alive && body.is_empty() && error != IngressError::MethodNotAllowed;
+            return request.refuse(connection, &error, version, keep_alive).await;
         }
     };
     request.policy = policy;
@@ -211,6 +213,11 @@ impl<'a> Request<'a> {
 
     fn observation(&mut self) -> Observation {
         self.observation.take().unwrap_or_else(|| self.ingress.metrics.begin())
+    }
+
+    /// The answer that was being observed will not be given.
+    fn keep_observing(&mut self, observation: Option<Observation>) {
+        self.observation = observation;
     }
 
     /// Passes the service's answer on.

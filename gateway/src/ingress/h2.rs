@@ -174,7 +174,7 @@ fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
     if target.form == TargetForm::Absolute {
         target.form = TargetForm::Origin;
     }
-    parts.headers.remove(EXPECT); // answered by this hop, when the body is first read
+    parts.headers.remove(EXPECT); // the server that this stands on sends no interim responses; clients go on after a moment
     let head = Head {
         method: match &protocol {
             // RFC 8441 to RFC 6455: what the service speaks is HTTP/1.1.

@@ -28,7 +28,7 @@ const BODY_ROOM: usize = 64 * 1024;
 /// What a client may send ahead of the answer to an earlier request.
 const AHEAD: usize = 64 * 1024;
 /// What is read and thrown away at most, for the sake of an answer on its way.
-const LINGER_BYTES: usize = 256 * 1024;
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
 /// One client's connection: what was read and not yet used, what was not yet written.
 pub(super) struct Connection {

@@ -223,7 +223,7 @@ impl Relay {
         }
         let Relayed { head, download, protocol } = request.relayed(head, exchange);
         match protocol {
-            None => self.begin_body(connection, head, download, cx),
+            None => self.begin_body(connection, request, head, download, cx),
             Some(protocol) => {
                 self.upload.on_switch();
                 let after = http1::Connection::Upgrade(&protocol);
@@ -236,6 +236,7 @@ impl Relay {
     fn begin_body(
         &mut self,
         connection: &mut Connection,
+        request: &mut Request<'_>,
         head: AnswerHead,
         mut download: Download,
         cx: &mut Context<'_>,
@@ -243,6 +244,7 @@ impl Relay {
         // What came with the head is looked at first: as long as nothing is written, a bad body can still become a 502.
         let first = if download.is_over() { Poll::Pending } else { download.poll_part(cx) };
         if let Poll::Ready(Err(_truncated)) = &first {
+            request.keep_observing(download.take_observation());
             self.stage = Stage::Refused(Some(IngressError::UpstreamBadResponse));
             return;
         }
