@@ -3,7 +3,11 @@
 use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header::{CONTENT_LENGTH, EXPECT}};
+use http::{
+    HeaderMap, Method, Request, Response, Uri,
+    header::{CONTENT_LENGTH, EXPECT},
+    uri::PathAndQuery,
+};
 use hyper::{
     body::Incoming,
     ext::Protocol,
@@ -20,7 +24,7 @@ use uuid::Uuid;
 use super::{
     Ingress, aborted,
     answer::{AnswerHead, Own, Relayed},
-    head::{Head, Target},
+    head::{Head, Target, may_switch},
     request::Begun,
 };
 use crate::{
@@ -152,10 +156,11 @@ fn begin(body: &mut Incoming, limit: usize) -> (Begun, Option<Left>) {
 fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
     let (mut parts, body) = request.into_parts();
     let protocol = parts.extensions.remove::<Protocol>();
-    if parts.method == Method::CONNECT && protocol.is_none() {
+    let is_switch = protocol.as_ref().is_some_and(|protocol| may_switch(protocol.as_str().as_bytes()));
+    if parts.method == Method::CONNECT && !is_switch {
         return Err(IngressError::MethodNotAllowed);
     }
-    let mut target = Target::of(&parts.uri)?;
+    let mut target = target(&parts.method, &parts.uri)?;
     // What authority there is may be a pseudo-field or a Host (RFC 9113, section 8.3.1).
     if target.form == TargetForm::Absolute {
         target.form = TargetForm::Origin;
@@ -174,6 +179,16 @@ fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
         expect_continue: false,
     };
     Ok((head, body))
+}
+
+/// The target, strictly: the library passes on paths that HTTP/1.1 has no form for, and none at all.
+fn target(method: &Method, uri: &Uri) -> Result<Target, IngressError> {
+    match uri.path_and_query().map(PathAndQuery::as_str) {
+        Some("*") if method == Method::OPTIONS => {}
+        Some(path) if path.starts_with('/') => {}
+        _ => return Err(IngressError::BadTarget),
+    }
+    Target::of(uri)
 }
 
 fn fields(headers: &HeaderMap, is_websocket: bool) -> Fields {
