@@ -4,6 +4,7 @@
 //!   their lives.
 //! - [`Service`]: a local service written as a function. [`Upstream`]: one played by the scenario itself, byte by byte.
 //! - [`Wire`]: HTTP/1.1 by hand, for clients and upstreams alike, which sees how a connection ended.
+//! - [`h2`]: HTTP/2 by hand, for clients that attack.
 //! - [`Rogue`]: an agent at the level of frames, which does as it is told.
 //! - [`Relay`]: a way to the gateway that can fall silent.
 //! - [`over_every_transport!`]: makes the tests of a scenario, one for each transport.
@@ -41,6 +42,6 @@ pub use self::{
     service::{Service, ServiceBody},
     tunnel::Tunnel,
     upstream::Upstream,
-    wire::{Chunk, Fields, Head, Message, Reader, Request, Truncated, Wire, Writer},
+    wire::{Chunk, Fields, Head, Message, Reader, Request, Truncated, Wire, Writer, h2},
 };
 pub use ::agent::Transport;

@@ -14,4 +14,5 @@ mod misbehaving;
 mod requests;
 mod routing;
 mod streaming;
+mod threats;
 mod troubles;
