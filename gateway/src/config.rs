@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use proto::{AgentId, limits};
+use session::LobbyLimits;
 
 /// Everything a gateway needs to run, checked.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// The pause allowed between two requests of one connection.
     pub keep_alive_timeout: Duration,
+    /// Connections on the agents' ports that no agent was accepted on yet.
+    pub lobby: LobbyLimits,
 }
 
 impl Default for Limits {
@@ -61,6 +64,7 @@ impl Default for Limits {
             max_concurrent: limits::MAX_CONCURRENT,
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
+            lobby: LobbyLimits::default(),
         }
     }
 }
