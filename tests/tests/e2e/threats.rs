@@ -21,7 +21,7 @@ struct Scene {
     silent: Rogue,
     bystander: Wire,
     _agent: Agent,
-    _service: Service,
+    service: Service,
 }
 
 impl Scene {
@@ -35,7 +35,7 @@ impl Scene {
         let mut agent = Agent::start(transport, gateway.port(transport), AGENT, service.addr());
         agent.online().await;
         let silent = Rogue::join(transport, &gateway, OTHER_AGENT).await;
-        let mut scene = Self { bystander: gateway.client().await, gateway, silent, _agent: agent, _service: service };
+        let mut scene = Self { bystander: gateway.client().await, gateway, silent, _agent: agent, service };
         scene.assert_others_unharmed().await;
         scene
     }
