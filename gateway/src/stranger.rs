@@ -80,7 +80,11 @@ impl<S> Rationed<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rationed<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
         let Some(ration) = self.ration else { return Poll::Ready(Ok(())) };

@@ -18,26 +18,30 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use link::{Beginning, Ending, Opened};
 use proto::{Fields, HttpVersion, TargetForm, limits};
 use session::ResponseHead;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
 use super::{
     Ingress, aborted,
     answer::{AnswerHead, Own, Relayed},
+    h1::Patience,
     head::{Head, Target, may_switch},
     request::Begun,
 };
 use crate::{
     client::Client,
-    connections::Connection,
+    connections::{self, Connection},
     error::{Asked, IngressError},
     socket::{Rewound, Socket},
 };
 use body::ResponseBody;
+use turns::{Turn, Turns};
 use upload::Rest;
 
 mod body;
 mod tunnel;
+mod turns;
 mod upload;
 
 /// What is kept of a response for a stream that takes nothing.
@@ -50,16 +54,38 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// Silence after which a client is asked whether it is still there, and how long it may take to answer.
 const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// Serves one connection, of which `read` was read already.
-pub(crate) fn serve(
+/// Serves one connection, of which `read` was read already, until either side ends it. Once `pause` is cancelled it ends
+/// with the requests that are in progress.
+///
+/// # Cancel safety
+/// Dropping the future closes the connection and cancels its requests.
+pub(crate) async fn serve(
     socket: Socket,
     read: Bytes,
     client: Client,
     ingress: Arc<Ingress>,
+    patience: Patience,
+    pause: CancellationToken,
+) {
+    let turns = Arc::new(Turns::default());
+    let pause = pause.child_token();
+    let connection = connection(socket, read, client, ingress, Arc::clone(&turns));
+    tokio::select! {
+        () = connections::run(connection, client.addr, pause.clone()) => {}
+        () = turns::watch(&turns, patience, pause) => {}
+    }
+}
+
+fn connection(
+    socket: Socket,
+    read: Bytes,
+    client: Client,
+    ingress: Arc<Ingress>,
+    turns: Arc<Turns>,
 ) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| {
-        let ingress = Arc::clone(&ingress);
-        async move { Ok::<_, Infallible>(handle(&ingress, request, &client).await) }
+        let (ingress, turn) = (Arc::clone(&ingress), turns.begin());
+        async move { Ok::<_, Infallible>(handle(&ingress, request, &client, turn).await) }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -81,7 +107,12 @@ pub(crate) fn serve(
 ///
 /// # Cancel safety
 /// Dropping the future, or the response's body, cancels the request at the agent.
-async fn handle(ingress: &Arc<Ingress>, request: Request<Incoming>, client: &Client) -> Response<ResponseBody> {
+async fn handle(
+    ingress: &Arc<Ingress>,
+    request: Request<Incoming>,
+    client: &Client,
+    turn: Arc<Turn>,
+) -> Response<ResponseBody> {
     let id = Uuid::new_v4();
     let mut observation = ingress.metrics.begin();
     let asked = Asked::of_map(request.method(), request.headers());
@@ -91,13 +122,13 @@ async fn handle(ingress: &Arc<Ingress>, request: Request<Incoming>, client: &Cli
             debug!(request = %id, status = head.status.as_u16(), "head received");
             let relayed = Relayed::new(id, asked.is_head(), head, opened, observation);
             match switch {
-                Some(switch) => switch.answer(relayed, ingress),
-                None => response(relayed.head, ResponseBody::relayed(relayed.download)),
+                Some(switch) => switch.answer(relayed, ingress, turn),
+                None => response(relayed.head, ResponseBody::relayed(relayed.download, turn)),
             }
         }
         Err(error) => {
             let Own { head, body } = ingress.refuse(id, &error, &asked, &mut observation);
-            response(head, ResponseBody::own(body, observation))
+            response(head, ResponseBody::own(body, observation, turn))
         }
     }
 }

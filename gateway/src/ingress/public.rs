@@ -11,7 +11,7 @@ use super::{
     h1::{self, Patience},
     h2,
 };
-use crate::{client::Client, connections, socket::Socket};
+use crate::{client::Client, socket::Socket};
 
 /// Room for the first bytes, which are a request as a rule.
 const ROOM: usize = 4 * 1024;
@@ -39,8 +39,7 @@ pub(crate) async fn serve(
     match preface {
         None => {}
         Some(Preface::Yes) => {
-            let connection = h2::serve(socket, read.freeze(), client, ingress);
-            Box::pin(connections::run(connection, client.addr, pause)).await;
+            Box::pin(h2::serve(socket, read.freeze(), client, ingress, patience, pause)).await;
         }
         Some(Preface::No | Preface::NeedMore) => {
             h1::serve(socket, read, client, ingress, patience, pause).await;
