@@ -4,6 +4,8 @@
 //! Each scenario ends with others being unharmed: a client that was connected before the attack is served, no agent has
 //! lost its session, and nothing of the attack is left in progress.
 
+use std::{fs, path::Path};
+
 use tests::{
     AGENT, Agent, DOMAIN, Gateway, Message, OTHER_AGENT, Request, Rogue, Service, Transport, Wire, h2,
 };
@@ -61,6 +63,30 @@ impl Scene {
         self.assert_others_unharmed().await;
         self.gateway.idle().await;
     }
+}
+
+/// The table in `docs/security.md` is worth as much as what it names.
+#[test]
+fn every_test_that_the_table_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let table = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let is_path =
+        |text: &&str| text.contains("::") && text.starts_with(|first: char| first.is_ascii_lowercase());
+    let named = table.split('`').skip(1).step_by(2).filter(is_path).filter(|path| !path.ends_with("NAME"));
+    let mut count = 0;
+    for path in named {
+        let (module, name) = path.rsplit_once("::").unwrap();
+        let file = match module.split_once("::") {
+            Some(("gateway", module)) => format!("gateway/src/{}.rs", module.replace("::", "/")),
+            Some(("http1", module)) => format!("http1/tests/{module}.rs"),
+            _ => format!("tests/tests/e2e/{}.rs", module.replace("::", "/")),
+        };
+        let source =
+            fs::read_to_string(root.join(&file)).unwrap_or_else(|error| panic!("{path}: {file}: {error}"));
+        assert!(source.contains(&format!("fn {name}(")), "{path} is not in {file}");
+        count += 1;
+    }
+    assert!(count > 100, "{count} tests named");
 }
 
 /// The host of an agent.

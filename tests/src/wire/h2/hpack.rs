@@ -54,7 +54,11 @@ pub(super) fn status(mut block: &[u8]) -> u16 {
         // Literals whose name is the static table's, of any kind.
         [first, length, text @ ..] if matches!(first & 0x3f, STATUS) => {
             let text = &text[..usize::from(length & 0x7f)];
-            if length & 0x80 == 0 { std::str::from_utf8(text).unwrap().parse().unwrap() } else { digits(text) }
+            if length & 0x80 == 0 {
+                std::str::from_utf8(text).unwrap().parse().unwrap()
+            } else {
+                digits(text)
+            }
         }
         _ => panic!("no status: {block:x?}"),
     }
@@ -63,9 +67,8 @@ pub(super) fn status(mut block: &[u8]) -> u16 {
 /// A number in Huffman code: 0 to 2 are 5 bits long, the other digits 6 (appendix B).
 fn digits(code: &[u8]) -> u16 {
     let mut bits = code.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
-    let mut next = |count: usize| {
-        (0..count).try_fold(0_u16, |number, _| Some(number << 1 | u16::from(bits.next()?)))
-    };
+    let mut next =
+        |count: usize| (0..count).try_fold(0_u16, |number, _| Some(number << 1 | u16::from(bits.next()?)));
     let mut number = 0;
     for _ in 0..3 {
         let digit = match next(5) {

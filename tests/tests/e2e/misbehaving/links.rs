@@ -165,7 +165,7 @@ async fn a_farewell_that_is_not_meant_takes_the_agent_off_the_list(transport: Tr
     for _ in 0..100 {
         scene.rogue.send(proto::Drain::default());
     }
-    scene.rogue.send(TunnelWindow { id: id.clone().into(), credit: 1 });
+    scene.rogue.send(TunnelWindow { id: id.clone(), credit: 1 });
     scene.rogue.send(frames::last_data(&id, "finished"));
     assert_eq!(scene.client.reader.chunk().await, Some(Chunk::Data(b"finished".to_vec())));
     assert_eq!(scene.client.reader.chunk().await, Some(Chunk::Last(Vec::new())));

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proto::{TunnelResponse, tunnel_close::Reason};
-use tests::{frames, h2::{Fate, H2, frame}, over_every_transport};
+use tests::{
+    frames,
+    h2::{Fate, H2, frame},
+    over_every_transport,
+};
 
 use super::*;
 
@@ -54,7 +58,7 @@ async fn a2_a_switch_that_nobody_asked_for_is_a_502(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     for protocol in ["websocket", "h2c"] {
         let switch = |id: &Bytes| TunnelResponse {
-            upgrade: protocol.to_owned().into(),
+            upgrade: protocol.to_owned(),
             end_stream: false,
             ..frames::response(id, 101)
         };

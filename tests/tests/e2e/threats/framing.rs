@@ -93,8 +93,20 @@ async fn h1_a_length_beside_a_transfer_coding(transport: Transport) {
 async fn h2_transfer_codings_that_somebody_takes_for_chunked(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     let codings = [
-        "xchunked", "chunkedx", "identity", "\"chunked\"", "'chunked'", "chunked, cow", "cow, chunked",
-        "gzip, chunked", "chunked, chunked", "chunked,", ",chunked", "chunked;q=1", "", "chunked\u{a0}",
+        "xchunked",
+        "chunkedx",
+        "identity",
+        "\"chunked\"",
+        "'chunked'",
+        "chunked, cow",
+        "cow, chunked",
+        "gzip, chunked",
+        "chunked, chunked",
+        "chunked,",
+        ",chunked",
+        "chunked;q=1",
+        "",
+        "chunked\u{a0}",
     ];
     let mut lines: Vec<_> = codings.map(|coding| format!("transfer-encoding: {coding}")).into();
     lines.push("transfer-encoding: chunked\r\ntransfer-encoding: chunked".to_owned());
@@ -125,8 +137,20 @@ async fn h4_lengths_that_are_not_one_number(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     let nines = "9".repeat(40);
     let lengths = [
-        "", "+5", "-5", "0x5", "5,6", "5,,5", "5,", "5, 5", "5 5", "5a", "5.0", "18446744073709551616",
-        "18446744073709551621", &nines,
+        "",
+        "+5",
+        "-5",
+        "0x5",
+        "5,6",
+        "5,,5",
+        "5,",
+        "5, 5",
+        "5 5",
+        "5a",
+        "5.0",
+        "18446744073709551616",
+        "18446744073709551621",
+        &nines,
     ];
     let mut lines: Vec<_> = lengths.map(|length| format!("content-length: {length}")).into();
     lines.push("content-length: 5\r\ncontent-length: 6".to_owned());
@@ -232,9 +256,23 @@ async fn h7_trailers_without_end(transport: Transport) {
 async fn h8_fields_that_are_not(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     let lines: [&[u8]; 17] = [
-        b"a b: c", b"no colon", b": nameless", b"\ta: b", b"a : b", b"a\0: b", b"a\xe9: b", b"(a): b",
-        b"a: b\rc", b"a: b\0", b"a: \x01", b"a: b\x7f", b"a: b\r\n folded", b"a: b\r\n\tfolded",
-        b"a: b\r\rc: d", b"\"a\": b", b"\x01: b",
+        b"a b: c",
+        b"no colon",
+        b": nameless",
+        b"\ta: b",
+        b"a : b",
+        b"a\0: b",
+        b"a\xe9: b",
+        b"(a): b",
+        b"a: b\rc",
+        b"a: b\0",
+        b"a: \x01",
+        b"a: b\x7f",
+        b"a: b\r\n folded",
+        b"a: b\r\n\tfolded",
+        b"a: b\r\rc: d",
+        b"\"a\": b",
+        b"\x01: b",
     ];
     assert_refused(&mut scene, 400, "bad_request", &posts(lines)).await;
 }
@@ -258,9 +296,23 @@ async fn h10_request_lines_that_are_not(transport: Transport) {
     assert_refused(&mut scene, 400, "unsupported_version", &versions.map(request)).await;
     let method = "M".repeat(64 * 1024) + " / HTTP/1.1";
     let lines = [
-        "GET /", "GET", "GET / http/1.1", "GET / HTTP/1.10", "GET / HTTP/11", "GET / HTTP/1.1 ", "GET / ",
-        "GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET /a b HTTP/1.1", "GET /\t HTTP/1.1", "GET\t/\tHTTP/1.1",
-        "GET /\0 HTTP/1.1", "GET /\x7f HTTP/1.1", "G\0T / HTTP/1.1", " GET / HTTP/1.1", "G(T) / HTTP/1.1",
+        "GET /",
+        "GET",
+        "GET / http/1.1",
+        "GET / HTTP/1.10",
+        "GET / HTTP/11",
+        "GET / HTTP/1.1 ",
+        "GET / ",
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET /\t HTTP/1.1",
+        "GET\t/\tHTTP/1.1",
+        "GET /\0 HTTP/1.1",
+        "GET /\x7f HTTP/1.1",
+        "G\0T / HTTP/1.1",
+        " GET / HTTP/1.1",
+        "G(T) / HTTP/1.1",
         &method,
     ];
     let mut requests = lines.map(request).to_vec();
@@ -406,7 +458,10 @@ async fn te_is_trailers_or_nothing(transport: Transport) {
         head.value("te").map(str::to_owned)
     };
     assert_eq!(te("te: trailers, x").await.as_deref(), Some("trailers"));
-    assert_eq!(te("te: gzip;q=0.5\r\nte: Trailers").await.map(|te| te.to_lowercase()).as_deref(), Some("trailers"));
+    assert_eq!(
+        te("te: gzip;q=0.5\r\nte: Trailers").await.map(|te| te.to_lowercase()).as_deref(),
+        Some("trailers")
+    );
     assert_eq!(te("te: xtrailers, chunked").await, None);
 }
 
@@ -425,7 +480,9 @@ async fn connect_is_refused_in_every_form(transport: Transport) {
 
 async fn an_upgrade_to_http_2_is_neither_honoured_nor_forwarded(transport: Transport) {
     for upgrade in ["h2c", "H2C", "websocket, h2c", "HTTP/2.0", "h2c, websocket"] {
-        let fields = format!("connection: Upgrade, HTTP2-Settings\r\nupgrade: {upgrade}\r\nhttp2-settings: AAMAAABk\r\n");
+        let fields = format!(
+            "connection: Upgrade, HTTP2-Settings\r\nupgrade: {upgrade}\r\nhttp2-settings: AAMAAABk\r\n"
+        );
         let request = format!("GET / HTTP/1.1\r\nhost: myapp.tunnel.test\r\n{fields}\r\n");
         let (head, _) = arrived(transport, request).await;
         for name in ["connection", "upgrade", "http2-settings"] {

@@ -208,7 +208,11 @@ async fn h2i_frames_that_are_too_large(transport: Transport) {
 async fn h2i_prefaces_that_are_none(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     let port = scene.gateway.port(Transport::Grpc);
-    for first in ["GET / HTTP/1.1\r\nhost: myapp.tunnel.test\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", "\x16\x03\x01"] {
+    for first in [
+        "GET / HTTP/1.1\r\nhost: myapp.tunnel.test\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n",
+        "\x16\x03\x01",
+    ] {
         let mut client = Wire::connect(port).await;
         client.send(first).await;
         client.writer.finish().await;

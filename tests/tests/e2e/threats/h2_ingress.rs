@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use proto::{gateway_frame::Frame, tunnel_close::Reason};
 use tests::{
     eventually, frames,
     h2::{
@@ -26,6 +27,8 @@ over_every_transport![
     h2g_empty_data_without_end,
     h2g_tiny_data_without_end,
     h2h_a_client_that_takes_no_response,
+    h2h_a_response_that_is_not_taken_does_not_end_others,
+    h2h_a_connection_on_which_nothing_is_asked,
     h2h_a_client_that_sends_no_body,
     h2i_windows_that_overflow,
     h2i_more_data_than_the_window,
@@ -37,6 +40,7 @@ over_every_transport![
     h2j_fields_that_could_break_http_1,
     h2j_paths_that_are_none,
     h2j_lengths_that_are_not_the_bodys,
+    h2j_trailers_cannot_change_what_a_request_is,
     h2j_connect_without_a_protocol,
     h2j_the_agents_service_is_not_here,
 ];
@@ -178,8 +182,8 @@ async fn h2g_tiny_data_without_end(transport: Transport) {
     scene.assert_over().await;
 }
 
-async fn h2h_a_client_that_takes_no_response(transport: Transport) {
-    let mut scene = Scene::with(transport, |limits| limits.idle_timeout = Duration::from_millis(300)).await;
+/// A client whose windows are shut, and which has asked the silent agent.
+async fn takes_nothing(scene: &mut Scene) -> (H2, Bytes) {
     let mut client = H2::connect_with(scene.gateway.http(), &[(frame::INITIAL_WINDOW_SIZE, 0)]).await;
     client.send(get(1, &host_of(OTHER_AGENT))).await;
     let id = scene.silent.request().await.id;
@@ -188,11 +192,77 @@ async fn h2h_a_client_that_takes_no_response(transport: Transport) {
         scene.silent.send(frames::data(&id, vec![b'x'; 16 * 1024]));
     }
     assert_eq!(client.fate(1).await, Fate::Status(200));
-    assert!(matches!(client.body(1).await, Err(Fate::Reset(_))));
-    scene.silent.close_of(&id).await;
-    // The connection is as good as before.
-    client.send(get(3, "nobody.tunnel.test")).await;
-    assert_eq!(client.fate(3).await, Fate::Status(404));
+    (client, id)
+}
+
+/// Answers every PING, as whoever wants to stay does, until the connection is over.
+async fn stays(client: &mut H2) {
+    while let Some(frame) = client.frame().await {
+        if frame.kind == frame::PING && frame.flags & frame::ACK == 0 {
+            client.send(frame::any(frame::PING, frame::ACK, 0, &frame.payload)).await;
+        }
+    }
+}
+
+async fn h2h_a_client_that_takes_no_response(transport: Transport) {
+    let mut scene = Scene::with(transport, |limits| limits.idle_timeout = Duration::from_millis(300)).await;
+    let (mut client, id) = takes_nothing(&mut scene).await;
+    // The exchange and the connection run out of patience at about the same time.
+    assert!(matches!(scene.silent.close_of(&id).await, Reason::Timeout | Reason::Cancelled));
+    stays(&mut client).await;
+    scene.assert_over().await;
+    // What the gateway says itself must be taken as well.
+    let mut client = H2::connect_with(scene.gateway.http(), &[(frame::INITIAL_WINDOW_SIZE, 0)]).await;
+    client.send(get(1, "nobody.tunnel.test")).await;
+    assert_eq!(client.fate(1).await, Fate::Status(404));
+    stays(&mut client).await;
+    scene.assert_over().await;
+}
+
+async fn h2h_a_response_that_is_not_taken_does_not_end_others(transport: Transport) {
+    let mut scene = Scene::with(transport, |limits| limits.idle_timeout = Duration::from_millis(300)).await;
+    let (mut client, _stalled) = takes_nothing(&mut scene).await;
+    let windows = [0, 3].map(|stream| frame::window_update(stream, 1 << 28)).concat();
+    client.send([&get(3, &host_of(OTHER_AGENT)), &windows[..]].concat()).await;
+    let moving = scene.silent.request().await.id;
+    scene.silent.send(frames::head(&moving));
+    assert_eq!(client.fate(3).await, Fate::Status(200));
+    let moves = async {
+        loop {
+            scene.silent.send(frames::data(&moving, "still here"));
+            assert_eq!(client.settled().await.map(drop), Some(()));
+        }
+    };
+    let gateway = &scene.gateway;
+    let looks = async {
+        // Later strangers come and go, each at the end of the patience.
+        for _ in 0..5 {
+            let mut other = H2::connect_with(gateway.http(), &[(frame::INITIAL_WINDOW_SIZE, 0)]).await;
+            other.send(get(1, "nobody.tunnel.test")).await;
+            stays(&mut other).await;
+        }
+    };
+    tokio::select! {
+        () = moves => {}
+        () = looks => {}
+    }
+    scene.silent.send(frames::last_data(&moving, "the end"));
+    assert!(client.body(3).await.unwrap().ends_with(b"the end"));
+    drop(client);
+    scene.assert_over().await;
+}
+
+async fn h2h_a_connection_on_which_nothing_is_asked(transport: Transport) {
+    let mut scene =
+        Scene::with(transport, |limits| limits.keep_alive_timeout = Duration::from_millis(300)).await;
+    let mut client = scene.h2().await;
+    client.send(get(1, &host_of(AGENT))).await;
+    assert_eq!(client.fate(1).await, Fate::Status(200));
+    stays(&mut client).await;
+    // The farewell of one that answers nothing is not waited for.
+    let mut deaf = scene.h2().await;
+    assert_eq!(deaf.gone().await, Some(frame::NO_ERROR));
+    scene.bystander = scene.gateway.client().await;
     scene.assert_over().await;
 }
 
@@ -317,7 +387,8 @@ async fn assert_malformed(scene: &mut Scene, requests: &[&[Field]]) {
     let served = scene.gateway.metrics().await.outcome("ok");
     for fields in requests {
         let fate = fate_of(scene, fields).await;
-        let is_error = matches!(fate, Fate::Reset(frame::PROTOCOL_ERROR) | Fate::GoAway(_) | Fate::Status(400));
+        let is_error =
+            matches!(fate, Fate::Reset(frame::PROTOCOL_ERROR) | Fate::GoAway(_) | Fate::Status(400));
         assert!(is_error, "{fields:?}: {fate:?}");
     }
     assert_eq!(scene.gateway.metrics().await.outcome("ok"), served);
@@ -453,6 +524,42 @@ async fn h2j_lengths_that_are_not_the_bodys(transport: Transport) {
         client.send(frame::last_data(1, body)).await;
         assert_eq!(client.fate(1).await, Fate::Reset(frame::PROTOCOL_ERROR), "{body}");
         scene.silent.close_of(&id).await;
+    }
+    scene.assert_over().await;
+}
+
+async fn h2j_trailers_cannot_change_what_a_request_is(transport: Transport) {
+    let mut scene = Scene::new(transport).await;
+    let mut client = scene.h2().await;
+    client.send(post(1, &host_of(OTHER_AGENT))).await;
+    let id = scene.silent.request().await.id;
+    let trailers: [Field; 6] = [
+        (":path", b"/other"),
+        ("host", b"evil.example"),
+        ("content-length", b"99"),
+        ("authorization", b"Basic Og=="),
+        ("cookie", b"a=b"),
+        ("x-fine", b"1"),
+    ];
+    let trailers = frame::headers(1, END_HEADERS | END_STREAM, hpack::block(&trailers));
+    client.send([frame::data(1, "abc"), trailers].concat()).await;
+    let close = scene.silent.wait(|frame| match frame {
+        Frame::Close(close) if close.id == id => Some(close),
+        _ => None,
+    });
+    let close = close.await;
+    assert_eq!((close.reason(), close.trailers), (Reason::Done, vec![frames::header("x-fine", "1")]));
+    scene.silent.send(frames::answer(&id, "thanks"));
+    assert_eq!(client.body(1).await.unwrap(), b"thanks");
+
+    let bad: [Field; 2] = [("transfer-encoding", b"chunked"), ("connection", b"close")];
+    for field in bad {
+        let mut client = scene.h2().await;
+        client.send([post(1, &host_of(OTHER_AGENT)), frame::data(1, "abc")].concat()).await;
+        let id = scene.silent.request().await.id;
+        client.send(frame::headers(1, END_HEADERS | END_STREAM, hpack::block(&[field]))).await;
+        assert_eq!(client.fate(1).await, Fate::Reset(frame::PROTOCOL_ERROR), "{field:?}");
+        assert_eq!(scene.silent.close_of(&id).await, Reason::Cancelled);
     }
     scene.assert_over().await;
 }

@@ -1,6 +1,10 @@
 //! Host and agent id: what `e2e::routing` leaves open.
 
-use tests::{OFFLINE_AGENT, Tunnel, Upstream, h2::{Fate, frame, hpack}, over_every_transport};
+use tests::{
+    OFFLINE_AGENT, Tunnel, Upstream,
+    h2::{Fate, frame, hpack},
+    over_every_transport,
+};
 
 use super::*;
 
@@ -68,16 +72,25 @@ async fn fate(scene: &Scene, fields: &[(&str, &[u8])]) -> Fate {
 async fn host_names_that_are_none_are_refused_over_http_2_too(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     let names = [
-        "user@myapp.tunnel.test", "myapp..tunnel.test", ".myapp.tunnel.test", "myapp.tunnel.test:99999",
-        "myapp.tunnel.test:", "myapp%0d%0a.tunnel.test", "myapp%2f.tunnel.test",
-        "myapp.tunnel.test,other.tunnel.test", "[::1",
+        "user@myapp.tunnel.test",
+        "myapp..tunnel.test",
+        ".myapp.tunnel.test",
+        "myapp.tunnel.test:99999",
+        "myapp.tunnel.test:",
+        "myapp%0d%0a.tunnel.test",
+        "myapp%2f.tunnel.test",
+        "myapp.tunnel.test,other.tunnel.test",
+        "[::1",
     ];
     for name in names {
         let in_field = fate(&scene, &[("host", name.as_bytes())]).await;
         assert_eq!(in_field, Fate::Status(400), "{name}");
         // Some are no authority even to the library, which resets the stream.
         let in_authority = fate(&scene, &[(":authority", name.as_bytes())]).await;
-        assert!(matches!(in_authority, Fate::Status(400) | Fate::Reset(frame::PROTOCOL_ERROR)), "{name} {in_authority:?}");
+        assert!(
+            matches!(in_authority, Fate::Status(400) | Fate::Reset(frame::PROTOCOL_ERROR)),
+            "{name} {in_authority:?}"
+        );
     }
     assert_eq!(fate(&scene, &[]).await, Fate::Status(400), "none");
     for name in nobodys().iter().filter(|name| name.is_ascii()) {
