@@ -1,6 +1,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use proto::{AgentId, limits};
+use session::LobbyLimits;
 
 use crate::{
     Pages,
@@ -90,6 +91,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// The pause allowed between two requests of one connection.
     pub keep_alive_timeout: Duration,
+    /// Connections on the agents' ports that no agent was accepted on yet.
+    pub lobby: LobbyLimits,
 }
 
 impl Default for Limits {
@@ -103,6 +106,7 @@ impl Default for Limits {
             max_concurrent: limits::MAX_CONCURRENT,
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
+            lobby: LobbyLimits::default(),
         }
     }
 }

@@ -18,7 +18,7 @@ use proto::{
     limits,
     tunnel_server::{Tunnel, TunnelServer},
 };
-use session::{Acceptor, LinkInfo, Outbound};
+use session::{Acceptor, LinkInfo, Outbound, Visitor};
 use tonic::{Code, Response, Status, Streaming, service::Routes};
 use tonic_health::server::HealthReporter;
 
@@ -30,6 +30,7 @@ pub(crate) const TRANSPORT: &str = "grpc";
 struct Caller {
     peer: SocketAddr,
     authority: String,
+    visitor: Visitor,
 }
 
 /// Everything that the agents' port answers.
@@ -70,6 +71,7 @@ impl GrpcService {
     pub(crate) fn for_peer(
         &self,
         peer: SocketAddr,
+        visitor: Visitor,
     ) -> impl HyperService<
         Request<Incoming>,
         Response = http::Response<tonic::body::Body>,
@@ -79,7 +81,7 @@ impl GrpcService {
         let routes = self.routes.clone();
         let with_caller = tower::ServiceExt::map_request(routes, move |mut request: Request<Incoming>| {
             let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
-            request.extensions_mut().insert(Caller { peer, authority: host });
+            request.extensions_mut().insert(Caller { peer, authority: host, visitor: visitor.clone() });
             request
         });
         TowerToHyperService::new(with_caller)
@@ -102,7 +104,8 @@ impl Tunnel for TunnelService {
         let info = LinkInfo {
             transport: TRANSPORT,
             peer: caller.as_ref().map(|caller| caller.peer),
-            authority: caller.map(|caller| caller.authority).unwrap_or_default(),
+            authority: caller.as_ref().map(|caller| caller.authority.clone()).unwrap_or_default(),
+            visitor: caller.map(|caller| caller.visitor).unwrap_or_default(),
         };
         let inbound = request.into_inner().map(|frame| frame.map_err(|status| link_error(&status)));
         let outbound = self.acceptor.accept(info, inbound);

@@ -17,6 +17,7 @@ mod route;
 mod sample;
 mod server;
 mod socket;
+mod stranger;
 pub mod tokens;
 
 pub use cli::Shutdown;

@@ -9,7 +9,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use proto::{AgentId, limits};
-use session::{Acceptor, Authenticator, Credentials, PublicUrls, Registry, Terms};
+use session::{Acceptor, Authenticator, Credentials, Lobby, PublicUrls, Registry, Terms, Visitor};
 use tokio::net::TcpStream;
 use tokio_util::{
     sync::CancellationToken,
@@ -31,6 +31,7 @@ use crate::{
     reload::{self, Followed},
     route::Domains,
     socket::Socket,
+    stranger::{self, Rationed},
 };
 
 /// Room for the largest head that is taken, and the buffer that bodies are read with.
@@ -183,17 +184,29 @@ impl Gateway {
         let operators = Connections::new(Reactors::current());
         let bridge = Arc::new(Bridge::new(acceptor.clone(), config.ws_origins.clone(), ended.clone()));
         let header_timeout = config.limits.header_timeout;
+        let lobby = Lobby::new(config.limits.lobby);
         let patience = patience(&config.limits);
         let accepting = [
             clients.accept(http, move |stream, peer, pause| {
                 let client = ingress.edge.client(peer, "http");
                 public::serve(Socket::new(stream), client, Arc::clone(&ingress), patience, pause)
             }),
-            agents.accept(grpc, move |stream, peer, pause| run(http2(stream, &tunnel, peer), peer, pause)),
+            agents.accept(grpc, {
+                let lobby = lobby.clone();
+                move |stream, peer, pause| {
+                    let tunnel = tunnel.clone();
+                    stranger::serve(lobby.clone(), peer, pause, move |visitor| {
+                        http2(stream, &tunnel, peer, visitor)
+                    })
+                }
+            }),
             agents.accept(ws, {
                 let bridge = Arc::clone(&bridge);
                 move |stream, peer, pause| {
-                    run(ws_http1(stream, header_timeout, Arc::clone(&bridge), peer), peer, pause)
+                    let bridge = Arc::clone(&bridge);
+                    stranger::serve(lobby.clone(), peer, pause, move |visitor| {
+                        ws_http1(stream, header_timeout, bridge, peer, visitor)
+                    })
                 }
             }),
         ];
@@ -282,9 +295,10 @@ fn ws_http1(
     header_timeout: Duration,
     bridge: Arc<Bridge>,
     peer: SocketAddr,
+    visitor: Visitor,
 ) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| {
-        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer)))
+        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor.clone())))
     });
     http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
 }
@@ -301,7 +315,12 @@ fn http1_builder(header_timeout: Duration) -> http1::Builder {
     builder
 }
 
-fn http2(stream: TcpStream, tunnel: &GrpcService, peer: SocketAddr) -> impl Connection + Send + use<> {
+fn http2(
+    stream: TcpStream,
+    tunnel: &GrpcService,
+    peer: SocketAddr,
+    visitor: Visitor,
+) -> impl Connection + Send + use<> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -312,5 +331,6 @@ fn http2(stream: TcpStream, tunnel: &GrpcService, peer: SocketAddr) -> impl Conn
         .max_concurrent_streams(limits::H2_MAX_STREAMS)
         .max_local_error_reset_streams(64)
         .max_pending_accept_reset_streams(20);
-    builder.serve_connection(TokioIo::new(stream), tunnel.for_peer(peer))
+    let socket = Rationed::new(stream, visitor.clone());
+    builder.serve_connection(TokioIo::new(socket), tunnel.for_peer(peer, visitor))
 }

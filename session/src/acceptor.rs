@@ -18,7 +18,7 @@ use tracing::{Instrument as _, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    Authenticated, Authenticator, Metrics, Registry, Rejection,
+    Authenticated, Authenticator, Metrics, Registry, Rejection, Visitor,
     reader::{self, Watch},
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
@@ -75,6 +75,8 @@ pub struct LinkInfo {
     pub peer: Option<SocketAddr>,
     /// Host that was dialled, as `:authority` or Host say, lower case, without port.
     pub authority: String,
+    /// The connection, as long as nobody is known on it.
+    pub visitor: Visitor,
 }
 
 /// How an agent's public URLs are made.
@@ -234,6 +236,7 @@ impl Inner {
     where
         S: Stream<Item = Result<AgentFrame, LinkError>>,
     {
+        info.visitor.accept();
         let id = Uuid::now_v7();
         let span = tracing::Span::current();
         span.record("agent", tracing::field::display(&authenticated.agent_id));

@@ -2,6 +2,7 @@
 //!
 //! - [`Acceptor`]: the seam. A transport gives it the stream of frames it reads and gets the stream it shall write.
 //! - [`Authenticator`]: the only maker of [`Authenticated`], from [`Credentials`] that can be exchanged at any time.
+//! - [`Lobby`]: where connections wait that no agent was accepted on yet, so many and so long.
 //! - [`Registry`]: agent id to live sessions; a late goodbye cannot remove its heir.
 //! - [`Session`]: one agent's link; [`Session::call`] opens an exchange on it.
 //! - [`ResponseHead`]: what comes back first.
@@ -13,6 +14,7 @@ mod acceptor;
 mod auth;
 mod credentials;
 mod head;
+mod lobby;
 mod metrics;
 mod reader;
 mod registry;
@@ -23,6 +25,7 @@ pub use acceptor::{Acceptor, LinkInfo, PublicUrls, Terms};
 pub use auth::{Authenticated, Authenticator, Rejection};
 pub use credentials::{AgentIdPattern, Credentials, Grant};
 pub use head::ResponseHead;
+pub use lobby::{Lobby, LobbyLimits, Visitor};
 pub use metrics::Metrics;
 pub use registry::{Registration, Registry};
 pub use session::{Exchange, GatewayLink, NotSent, Outbound, Session, Upload};

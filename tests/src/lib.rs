@@ -5,6 +5,7 @@
 //! - [`Service`]: a local service written as a function. [`Upstream`]: one played by the scenario itself, byte by byte.
 //! - [`Wire`]: HTTP/1.1 by hand, for clients and upstreams alike, which sees how a connection ended.
 //! - [`H2`]: a client that speaks HTTP/2.
+//! - [`h2`]: HTTP/2 by hand, for clients that attack.
 //! - [`Rogue`]: an agent at the level of frames, which does as it is told.
 //! - [`Relay`]: a way to the gateway that can fall silent.
 //! - [`over_every_transport!`]: makes the tests of a scenario, one for each transport.
@@ -18,7 +19,7 @@ mod agent;
 mod credentials;
 mod edge;
 mod gateway;
-mod h2;
+mod h2_client;
 mod metrics;
 mod noise;
 mod patience;
@@ -37,7 +38,7 @@ pub use self::{
     },
     edge::{edge, edge_of},
     gateway::{DOMAIN, Gateway},
-    h2::H2,
+    h2_client::H2,
     metrics::Metrics,
     noise::noise,
     patience::{PATIENCE, eventually, within},
@@ -46,6 +47,6 @@ pub use self::{
     service::{Service, ServiceBody},
     tunnel::Tunnel,
     upstream::Upstream,
-    wire::{Chunk, Fields, Head, Message, Reader, Request, Truncated, Wire, Writer},
+    wire::{Chunk, Fields, Head, Message, Reader, Request, Truncated, Wire, Writer, h2},
 };
 pub use ::agent::Transport;

@@ -18,6 +18,11 @@ impl Metrics {
         self.value("requests_in_flight")
     }
 
+    /// Body bytes of requests, as read from clients.
+    pub fn received(&self) -> u64 {
+        self.value("request_body_bytes_total")
+    }
+
     /// Requests that ended in this way.
     pub fn outcome(&self, outcome: &str) -> u64 {
         self.value(&format!("requests_total{{outcome=\"{outcome}\"}}"))

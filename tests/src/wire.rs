@@ -10,6 +10,7 @@ use tokio::{
     },
 };
 
+pub mod h2;
 mod head;
 mod reader;
 mod request;

@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use link::LinkError;
 use proto::AgentFrame;
-use session::{Acceptor, LinkInfo, Outbound};
+use session::{Acceptor, LinkInfo, Outbound, Visitor};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -56,7 +56,12 @@ impl Bridge {
     }
 
     /// Answers one request: 101 and a link, or a refusal that says what is missing.
-    pub fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Full<Bytes>> {
+    pub fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        visitor: Visitor,
+    ) -> Response<Full<Bytes>> {
         let response = match handshake::check(&request, &self.origins) {
             Ok(accepted) => accepted.response(),
             Err(refusal) => {
@@ -64,7 +69,8 @@ impl Bridge {
                 return refusal.response();
             }
         };
-        let info = LinkInfo { transport: TRANSPORT, peer: Some(peer), authority: handshake::host(&request) };
+        let authority = handshake::host(&request);
+        let info = LinkInfo { transport: TRANSPORT, peer: Some(peer), authority, visitor };
         let upgrade = hyper::upgrade::on(&mut request);
         let (acceptor, ended) = (self.acceptor.clone(), self.ended.clone());
         self.links.spawn(async move {

@@ -169,6 +169,7 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
             settings.keep_alive_timeout,
             default.keep_alive_timeout,
         )?,
+        lobby: default.lobby,
     })
 }
 

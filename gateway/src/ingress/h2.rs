@@ -4,35 +4,40 @@ use std::{convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Method, Request, Response,
+    HeaderMap, Method, Request, Response, Uri,
     header::{CONTENT_LENGTH, EXPECT},
+    uri::PathAndQuery,
 };
 use hyper::{body::Incoming, ext::Protocol, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use link::{Beginning, Ending, Opened};
 use proto::{Feature, Fields, HttpVersion, TargetForm, limits};
 use session::ResponseHead;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
 use super::{
     Ingress, aborted,
     answer::{AnswerHead, Own, Relayed},
-    head::{Head, Target},
+    h1::Patience,
+    head::{Head, Target, may_switch},
     request::Begun,
 };
 use crate::{
     client::Client,
-    connections::Connection,
+    connections::{self, Connection},
     edge::{BodyLimit, Policy},
     error::{Asked, IngressError},
     socket::{Rewound, Socket},
 };
 use body::ResponseBody;
+use turns::{Turn, Turns};
 use upload::Rest;
 
 mod body;
 mod tunnel;
+mod turns;
 mod upload;
 
 /// What is kept of a response for a stream that takes nothing.
@@ -47,16 +52,38 @@ const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 /// Silence after which a client is asked whether it is still there, and how long it may take to answer.
 const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// Serves one connection, of which `read` was read already.
-pub(crate) fn serve(
+/// Serves one connection, of which `read` was read already, until either side ends it. Once `pause` is cancelled it ends
+/// with the requests that are in progress.
+///
+/// # Cancel safety
+/// Dropping the future closes the connection and cancels its requests.
+pub(crate) async fn serve(
     socket: Socket,
     read: Bytes,
     client: Client,
     ingress: Arc<Ingress>,
+    patience: Patience,
+    pause: CancellationToken,
+) {
+    let turns = Arc::new(Turns::default());
+    let pause = pause.child_token();
+    let connection = connection(socket, read, client, ingress, Arc::clone(&turns));
+    tokio::select! {
+        () = connections::run(connection, client.addr, pause.clone()) => {}
+        () = turns::watch(&turns, patience, pause) => {}
+    }
+}
+
+fn connection(
+    socket: Socket,
+    read: Bytes,
+    client: Client,
+    ingress: Arc<Ingress>,
+    turns: Arc<Turns>,
 ) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| {
-        let ingress = Arc::clone(&ingress);
-        async move { Ok::<_, Infallible>(handle(&ingress, request, &client).await) }
+        let (ingress, turn) = (Arc::clone(&ingress), turns.begin());
+        async move { Ok::<_, Infallible>(handle(&ingress, request, &client, turn).await) }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -82,6 +109,7 @@ async fn handle(
     ingress: &Arc<Ingress>,
     request: Request<Incoming>,
     client: &Client,
+    turn: Arc<Turn>,
 ) -> Response<ResponseBody> {
     let id = Uuid::new_v4();
     let mut observation = ingress.metrics.begin();
@@ -91,13 +119,13 @@ async fn handle(
             debug!(request = %id, status = head.status.as_u16(), "head received");
             let relayed = Relayed::new(id, asked.is_head(), head, opened, observation, policy.as_deref());
             match switch {
-                Some(switch) => switch.answer(relayed, ingress),
-                None => response(relayed.head, ResponseBody::relayed(relayed.download)),
+                Some(switch) => switch.answer(relayed, ingress, turn),
+                None => response(relayed.head, ResponseBody::relayed(relayed.download, turn)),
             }
         }
         Err(error) => {
             let Own { head, body } = ingress.refuse(id, &error, &asked, &mut observation);
-            response(head, ResponseBody::own(body, observation))
+            response(head, ResponseBody::own(body, observation, turn))
         }
     }
 }
@@ -146,6 +174,10 @@ async fn forward(
     if head.upgrade.is_some() != (is_upgrade && head.status == http::StatusCode::SWITCHING_PROTOCOLS) {
         return Err(IngressError::UpstreamBadResponse);
     }
+    // To the client a success would be the switch (RFC 8441, section 5).
+    if is_upgrade && head.status.is_success() {
+        return Err(IngressError::UpstreamBadResponse);
+    }
     Ok((head, receiver, policy, switch))
 }
 
@@ -166,10 +198,11 @@ fn begin(
 fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
     let (mut parts, body) = request.into_parts();
     let protocol = parts.extensions.remove::<Protocol>();
-    if parts.method == Method::CONNECT && protocol.is_none() {
+    let is_switch = protocol.as_ref().is_some_and(|protocol| may_switch(protocol.as_str().as_bytes()));
+    if parts.method == Method::CONNECT && !is_switch {
         return Err(IngressError::MethodNotAllowed);
     }
-    let mut target = Target::of(&parts.uri)?;
+    let mut target = target(&parts.method, &parts.uri)?;
     // What authority there is may be a pseudo-field or a Host (RFC 9113, section 8.3.1).
     if target.form == TargetForm::Absolute {
         target.form = TargetForm::Origin;
@@ -188,6 +221,16 @@ fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
         expect_continue: false,
     };
     Ok((head, body))
+}
+
+/// The target, strictly: the library passes on paths that HTTP/1.1 has no form for, and none at all.
+fn target(method: &Method, uri: &Uri) -> Result<Target, IngressError> {
+    match uri.path_and_query().map(PathAndQuery::as_str) {
+        Some("*") if method == Method::OPTIONS => {}
+        Some(path) if path.starts_with('/') => {}
+        _ => return Err(IngressError::BadTarget),
+    }
+    Target::of(uri)
 }
 
 fn fields(headers: &HeaderMap, is_websocket: bool) -> Fields {

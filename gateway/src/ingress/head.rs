@@ -84,3 +84,13 @@ impl Target {
         }
     }
 }
+
+/// Whether a connection may become what the client asks for. Never HTTP/2: nobody would look at its requests any more.
+pub(super) fn may_switch(protocols: &[u8]) -> bool {
+    let mut protocols = protocols.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    !protocols.any(|protocol| {
+        protocol.is_empty()
+            || protocol.eq_ignore_ascii_case(b"h2c")
+            || protocol.to_ascii_lowercase().starts_with(b"http/")
+    })
+}

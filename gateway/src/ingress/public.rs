@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     client::Client,
-    connections,
     edge::proxy_protocol::{self, Header},
     socket::Socket,
 };
@@ -43,8 +42,7 @@ pub(crate) async fn serve(
     match begun {
         None => {}
         Some((client, Preface::Yes)) => {
-            let connection = h2::serve(socket, read.freeze(), client, ingress);
-            Box::pin(connections::run(connection, client.addr, pause)).await;
+            Box::pin(h2::serve(socket, read.freeze(), client, ingress, patience, pause)).await;
         }
         Some((client, Preface::No | Preface::NeedMore)) => {
             h1::serve(socket, read, client, ingress, patience, pause).await;

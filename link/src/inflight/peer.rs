@@ -46,6 +46,7 @@ impl<F: Frame, H> InFlight<F, H> {
         if exchange.credit.grant(credit).is_err() {
             return self.violation(id, Violation::flow_control("more credit than an exchange can hold"), now);
         }
+        exchange.wake_writer();
         self.on_body(id, Arrived { chunk: body, end }, now)
     }
 

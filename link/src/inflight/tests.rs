@@ -235,11 +235,7 @@ impl Pair {
             }
             .into()
         };
-        if self
-            .gateway
-            .open(id, Opening { inline, end, ..Opening::default() }, self.now, request)
-            .is_ok()
-        {
+        if self.gateway.open(id, Opening { inline, end, ..Opening::default() }, self.now, request).is_ok() {
             let request = Transfer { sent: inline, finished: end, ..Transfer::default() };
             self.exchanges.push(Known {
                 id,

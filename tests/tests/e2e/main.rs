@@ -17,4 +17,5 @@ mod requests;
 mod routing;
 mod streaming;
 mod switching;
+mod threats;
 mod troubles;

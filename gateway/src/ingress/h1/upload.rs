@@ -5,7 +5,10 @@ use http1::{BodyReader, Expectation, Limits, Read, RequestHead};
 use proto::{Fields, headers, limits, tunnel_close::Reason};
 use tracing::debug;
 
-use super::{super::request::Begun, connection::Connection};
+use super::{
+    super::{head::may_switch, request::Begun},
+    connection::Connection,
+};
 use crate::{
     edge::{BodyLimit, TooLarge},
     error::IngressError,
@@ -317,14 +320,4 @@ impl Inline {
     fn freeze(self) -> Bytes {
         if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
-}
-
-/// Whether a connection may become what the client asks for. Never HTTP/2: nobody would look at its requests any more.
-fn may_switch(protocols: &[u8]) -> bool {
-    let mut protocols = protocols.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    !protocols.any(|protocol| {
-        protocol.is_empty()
-            || protocol.eq_ignore_ascii_case(b"h2c")
-            || protocol.to_ascii_lowercase().starts_with(b"http/")
-    })
 }

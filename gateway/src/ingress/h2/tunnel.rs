@@ -20,6 +20,7 @@ use super::{
     },
     body::ResponseBody,
     response,
+    turns::Turn,
 };
 
 /// A client's wish to switch protocols, until the service has answered.
@@ -30,14 +31,19 @@ pub(super) struct Switch {
 
 impl Switch {
     /// Answers as HTTP/2 does: 200 means that the switch took place, everything else is a response like others.
-    pub(super) fn answer(self, relayed: Relayed, ingress: &Arc<Ingress>) -> Response<ResponseBody> {
+    pub(super) fn answer(
+        self,
+        relayed: Relayed,
+        ingress: &Arc<Ingress>,
+        turn: Arc<Turn>,
+    ) -> Response<ResponseBody> {
         let Relayed { head, download, protocol } = relayed;
         let Self { on, sender } = self;
         if protocol.is_none() {
             sender.finish(Vec::new());
-            return response(head, ResponseBody::relayed(download));
+            return response(head, ResponseBody::relayed(download, turn));
         }
-        ingress.uploads.spawn(carry(on, sender, download));
+        ingress.uploads.spawn(carry(on, sender, download, turn));
         let mut fields = head.fields;
         fields.remove("sec-websocket-accept"); // HTTP/2 has no such field (RFC 8441, section 5)
         let head = AnswerHead { status: StatusCode::OK, fields, ..head };
@@ -50,13 +56,13 @@ pub(super) fn key() -> Bytes {
     BASE64_STANDARD.encode(uuid::Uuid::new_v4().as_bytes()).into()
 }
 
-async fn carry(on: OnUpgrade, sender: session::Upload, download: Download) {
+async fn carry(on: OnUpgrade, sender: session::Upload, download: Download, turn: Arc<Turn>) {
     let upgraded = match on.await {
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "the client did not take part in the switch"),
     };
     let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-    tokio::join!(up(reader, sender), down(writer, download));
+    tokio::join!(up(reader, sender), down(writer, download, &turn));
 }
 
 async fn up(mut reader: ReadHalf<TokioIo<Upgraded>>, mut sender: session::Upload) {
@@ -81,13 +87,15 @@ async fn up(mut reader: ReadHalf<TokioIo<Upgraded>>, mut sender: session::Upload
     }
 }
 
-async fn down(mut writer: WriteHalf<TokioIo<Upgraded>>, mut download: Download) {
+async fn down(mut writer: WriteHalf<TokioIo<Upgraded>>, mut download: Download, turn: &Turn) {
     loop {
         match poll_fn(|cx| download.poll_part(cx)).await {
             Ok(Part::Data(data)) => {
+                turn.is_clients();
                 if let Err(error) = writer.write_all(&data).await {
                     return debug!(%error, "the client left");
                 }
+                turn.is_ours();
             }
             Ok(Part::End(_)) => {
                 let _ = writer.shutdown().await; // fails if the client left, who knows then

@@ -1,0 +1,167 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use proto::limits;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// How many strangers a gateway bears, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct LobbyLimits {
+    /// Connections on which no agent was accepted yet.
+    pub total: usize,
+    /// Of these, from one address. Behind a proxy all agents come from one.
+    pub per_address: usize,
+    /// How long a connection may stay without an agent.
+    pub patience: Duration,
+}
+
+impl Default for LobbyLimits {
+    fn default() -> Self {
+        Self { total: 1000, per_address: 64, patience: limits::CONNECT_TIMEOUT }
+    }
+}
+
+/// Where connections wait until an agent was accepted on them. What nobody has vouched for is limited in number and in
+/// time. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Lobby {
+    limits: LobbyLimits,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A connection in the lobby, or one that has left it. Its clones are one visitor, whose place is free once an agent was
+/// accepted or the last of them is dropped.
+#[derive(Clone, Default)]
+pub struct Visitor {
+    accepted: CancellationToken,
+    place: Arc<Mutex<Option<Place>>>,
+}
+
+struct Place {
+    address: IpAddr,
+    waiting: Arc<Mutex<Waiting>>,
+}
+
+impl Lobby {
+    /// An empty lobby.
+    pub fn new(limits: LobbyLimits) -> Self {
+        Self { limits, waiting: Arc::default() }
+    }
+
+    /// Takes in a connection from `address`; `None` if there is no room for it.
+    pub fn enter(&self, address: IpAddr) -> Option<Visitor> {
+        let mut waiting = lock(&self.waiting);
+        let from_there = waiting.by_address.get(&address).copied().unwrap_or(0);
+        if waiting.total >= self.limits.total || from_there >= self.limits.per_address {
+            return None;
+        }
+        waiting.total += 1;
+        waiting.by_address.insert(address, from_there + 1);
+        let place = Place { address, waiting: Arc::clone(&self.waiting) };
+        Some(Visitor { accepted: CancellationToken::new(), place: Arc::new(Mutex::new(Some(place))) })
+    }
+
+    /// Completes when `visitor` has waited for too long; never, if an agent is accepted before.
+    ///
+    /// # Cancel safety
+    /// Safe, and begins to wait anew.
+    pub async fn overdue(&self, visitor: &Visitor) {
+        if timeout(self.limits.patience, visitor.accepted.cancelled()).await.is_ok() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Visitor {
+    /// An agent was accepted.
+    pub(crate) fn accept(&self) {
+        self.accepted.cancel();
+        let place = lock(&self.place).take();
+        drop(place);
+    }
+
+    /// Whether an agent was accepted.
+    pub fn is_accepted(&self) -> bool {
+        self.accepted.is_cancelled()
+    }
+}
+
+impl fmt::Debug for Visitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visitor").field("accepted", &self.is_accepted()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.total -= 1;
+        if let Some(count) = waiting.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+    fn lobby(total: usize, per_address: usize) -> Lobby {
+        Lobby::new(LobbyLimits { total, per_address, patience: Duration::from_secs(5) })
+    }
+
+    #[test]
+    fn there_is_room_for_so_many() {
+        let lobby = lobby(3, 2);
+        let first = lobby.enter(HERE).unwrap();
+        let second = lobby.enter(HERE).unwrap();
+        assert!(lobby.enter(HERE).is_none());
+        let third = lobby.enter(THERE).unwrap();
+        assert!(lobby.enter(THERE).is_none(), "the house is full");
+        drop(first.clone());
+        assert!(lobby.enter(THERE).is_none(), "a clone is no visitor of its own");
+        drop(first);
+        assert!(lobby.enter(HERE).is_some());
+        second.accept();
+        second.accept();
+        let _others = [lobby.enter(HERE).unwrap(), lobby.enter(HERE).unwrap()];
+        assert!(lobby.enter(THERE).is_none());
+        drop(second);
+        assert!(lobby.enter(THERE).is_none(), "a place is free once only");
+        drop((third, _others));
+        assert!(lock(&lobby.waiting).by_address.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_those_who_wait_are_overdue() {
+        let lobby = lobby(2, 2);
+        let [stranger, agent] = [lobby.enter(HERE).unwrap(), lobby.enter(HERE).unwrap()];
+        let later = Duration::from_secs(3600);
+        assert!(timeout(Duration::from_secs(4), lobby.overdue(&stranger)).await.is_err());
+        assert!(timeout(later, lobby.overdue(&stranger)).await.is_ok());
+        agent.accept();
+        assert!(timeout(later, lobby.overdue(&agent)).await.is_err());
+    }
+}
