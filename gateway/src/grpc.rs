@@ -1,41 +1,27 @@
 //! Agents over gRPC: the tunnel itself, health and reflection, on one HTTP/2 server.
 
-use std::{
-    net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin};
 
-use futures_core::Stream;
-use futures_util::StreamExt as _;
-use http::Request;
-use hyper::{body::Incoming, service::Service as HyperService};
+use http::{Request, Response};
+use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
-use link::{CloseReason, LinkError};
-use proto::{
-    AgentFrame, GatewayFrame,
-    connect_error::Code as Refusal,
-    limits,
-    tunnel_server::{Tunnel, TunnelServer},
-};
-use session::{Acceptor, LinkInfo, Outbound, Visitor};
-use tonic::{Code, Response, Status, Streaming, service::Routes};
-use tonic_health::server::HealthReporter;
+use link::CloseReason;
+use proto::{connect_error::Code as Refusal, tunnel_server::SERVICE_NAME};
+use session::{Acceptor, LinkInfo, Visitor};
+use tonic::{Code, Status, service::Routes};
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+mod attach;
+
+use attach::{Body, FromAgent, ToAgent};
 
 /// The label of this transport.
 pub(crate) const TRANSPORT: &str = "grpc";
 
-/// Where a call comes from and whom it asks for, as the connection knows.
-#[derive(Clone, Debug)]
-struct Caller {
-    peer: SocketAddr,
-    authority: String,
-    visitor: Visitor,
-}
-
 /// Everything that the agents' port answers.
 #[derive(Clone)]
 pub(crate) struct GrpcService {
+    acceptor: Acceptor,
     routes: Routes,
 }
 
@@ -45,92 +31,63 @@ impl GrpcService {
         acceptor: Acceptor,
     ) -> Result<(Self, HealthReporter), tonic_reflection::server::Error> {
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_serving::<TunnelServer<TunnelService>>().await;
-        let tunnel = TunnelServer::new(TunnelService { acceptor })
-            .max_decoding_message_size(limits::MAX_FRAME)
-            .max_encoding_message_size(limits::MAX_FRAME);
+        reporter.set_service_status(SERVICE_NAME, ServingStatus::Serving).await;
         let reflection = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        let routes = Routes::new(tunnel)
-            .add_service(health)
+        let routes = Routes::new(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .prepare();
-        Ok((Self { routes }, reporter))
+        Ok((Self { acceptor, routes }, reporter))
     }
 
     /// Says that no new agents are wanted, to those who ask for health.
     pub(crate) async fn stop(reporter: &HealthReporter) {
-        reporter.set_not_serving::<TunnelServer<TunnelService>>().await;
+        reporter.set_service_status(SERVICE_NAME, ServingStatus::NotServing).await;
     }
 
     /// The service of one connection.
-    pub(crate) fn for_peer(
-        &self,
-        peer: SocketAddr,
-        visitor: Visitor,
-    ) -> impl HyperService<
-        Request<Incoming>,
-        Response = http::Response<tonic::body::Body>,
-        Error = std::convert::Infallible,
-        Future: Send + 'static,
-    > + use<> {
-        let routes = self.routes.clone();
-        let with_caller = tower::ServiceExt::map_request(routes, move |mut request: Request<Incoming>| {
-            let host = request.uri().host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
-            request.extensions_mut().insert(Caller { peer, authority: host, visitor: visitor.clone() });
-            request
-        });
-        TowerToHyperService::new(with_caller)
+    pub(crate) fn for_peer(&self, peer: SocketAddr, visitor: Visitor) -> PeerService {
+        PeerService { service: self.clone(), peer, visitor }
     }
 }
 
-struct TunnelService {
-    acceptor: Acceptor,
+/// What is answered on one connection.
+pub(crate) struct PeerService {
+    service: GrpcService,
+    peer: SocketAddr,
+    visitor: Visitor,
 }
 
-#[tonic::async_trait]
-impl Tunnel for TunnelService {
-    type AttachStream = Frames;
-
-    async fn attach(
-        &self,
-        request: tonic::Request<Streaming<AgentFrame>>,
-    ) -> Result<Response<Frames>, Status> {
-        let caller = request.extensions().get::<Caller>().cloned();
-        let info = LinkInfo {
-            transport: TRANSPORT,
-            peer: caller.as_ref().map(|caller| caller.peer),
-            authority: caller.as_ref().map(|caller| caller.authority.clone()).unwrap_or_default(),
-            visitor: caller.map(|caller| caller.visitor).unwrap_or_default(),
-        };
-        let inbound = request.into_inner().map(|frame| frame.map_err(|status| link_error(&status)));
-        let outbound = self.acceptor.accept(info, inbound);
-        Ok(Response::new(Frames { outbound, ended: false }))
+impl PeerService {
+    /// Makes a call of the tunnel's method a link.
+    fn attach(&self, request: Request<Incoming>) -> Response<Body> {
+        if let Err(status) = attach::check(&request) {
+            return status.into_http::<tonic::body::Body>().map(Body::Other);
+        }
+        let host = request.uri().host().unwrap_or_default();
+        let authority = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        let visitor = self.visitor.clone();
+        let info = LinkInfo { transport: TRANSPORT, peer: Some(self.peer), authority, visitor };
+        let outbound = self.service.acceptor.accept(info, FromAgent::new(request.into_body()));
+        Body::response(ToAgent::new(outbound))
     }
 }
 
-/// The gateway's frames, and behind the last one the status that says why there are no more.
-struct Frames {
-    outbound: Outbound,
-    ended: bool,
-}
+impl Service<Request<Incoming>> for PeerService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-impl Stream for Frames {
-    type Item = Result<GatewayFrame, Status>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.uri().path() == attach::PATH {
+            return Box::pin(std::future::ready(Ok(self.attach(request))));
         }
-        if let Some(frame) = ready!(Pin::new(&mut self.outbound).poll_next(cx)) {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        self.ended = true;
-        Poll::Ready(status(self.outbound.close_reason()).map(Err))
+        let answer = TowerToHyperService::new(self.service.routes.clone()).call(request);
+        Box::pin(async move { Ok(answer.await?.map(Body::Other)) })
     }
 }
 
@@ -164,14 +121,5 @@ fn refusal(code: Refusal) -> Code {
         Refusal::Unauthenticated | Refusal::ClockSkew | Refusal::Replayed | Refusal::Unspecified => {
             Code::Unauthenticated
         }
-    }
-}
-
-fn link_error(status: &Status) -> LinkError {
-    let message = status.message().to_owned();
-    match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted => LinkError::TooLarge(message),
-        Code::InvalidArgument | Code::Internal => LinkError::Malformed(message),
-        _ => LinkError::Broken(message),
     }
 }

@@ -1,4 +1,4 @@
-use proto::{ConnectError, tunnel_close::Reason};
+use proto::{ConnectError, codec::UnpackError, tunnel_close::Reason};
 
 /// Why a transport stopped carrying frames.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +19,15 @@ pub enum LinkError {
     /// The peer broke the rules of the transport itself.
     #[error("transport violation: {0}")]
     Violation(String),
+}
+
+impl From<UnpackError> for LinkError {
+    fn from(error: UnpackError) -> Self {
+        match error {
+            UnpackError::TooLarge => Self::TooLarge(error.to_string()),
+            _ => Self::Malformed(error.to_string()),
+        }
+    }
 }
 
 /// Why a link was closed, for the transport to tell its peer in its own way.

@@ -1,45 +1,28 @@
-//! Many frames in one message: each frame stands behind its length as a varint (prost's length-delimited form).
+//! How frames stand in a row of bytes.
+//!
+//! - WebSocket: many frames in one message, each behind its length as a varint (prost's length-delimited form);
+//!   [`Batch::push_delimited`] writes them and [`unpack`] reads them.
+//! - gRPC: each frame behind a byte of flags and four of length; [`Batch::push_message`] writes them and [`Messages`]
+//!   reads them, however HTTP/2 cuts them.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 
 use crate::{Frame, limits};
 
-/// Fills messages with frames.
-#[derive(Debug, Default)]
-pub struct Packer {
-    buffer: BytesMut,
-}
+mod batch;
+mod messages;
+mod pieces;
 
-impl Packer {
-    /// Whether another frame of `len` encoded bytes still belongs in this message.
-    pub fn fits(&self, len: usize) -> bool {
-        self.buffer.is_empty() || self.buffer.len() + len <= limits::WS_PACK
-    }
+pub use batch::Batch;
+pub use messages::Messages;
+pub use pieces::Pieces;
 
-    /// Appends one frame. Ask [`Packer::fits`] first; a frame too large for any message goes alone.
-    pub fn push<F: Frame>(&mut self, frame: &F) {
-        self.buffer.reserve(delimited_len(frame));
-        frame.encode_length_delimited(&mut self.buffer).expect("the space was reserved");
-    }
-
-    /// Whether nothing was pushed since the last message was taken.
-    pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
-    /// The message so far; the packer is empty afterwards.
-    pub fn take(&mut self) -> Bytes {
-        self.buffer.split().freeze()
-    }
-}
-
-/// Length of a frame with its length prefix.
-pub fn delimited_len<F: Frame>(frame: &F) -> usize {
-    let len = frame.encoded_len();
+/// Length of a frame of `len` encoded bytes behind its length as a varint.
+pub fn delimited_len(len: usize) -> usize {
     len + prost::length_delimiter_len(len)
 }
 
-/// Why a message is not a row of frames.
+/// Why bytes are not a row of frames.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnpackError {
@@ -49,6 +32,12 @@ pub enum UnpackError {
     /// A length prefix is malformed, or points past the end of the message.
     #[error("a length prefix in the message is wrong")]
     Length,
+    /// A gRPC message is compressed, or says what is unknown.
+    #[error("a message has flags {0:#04x}; compression was not agreed on")]
+    Flags(u8),
+    /// The row ends inside a frame.
+    #[error("the stream ended inside a message")]
+    Cut,
     /// A frame is not valid protobuf.
     #[error("a frame in the message is not valid protobuf: {0}")]
     Frame(#[from] prost::DecodeError),
@@ -77,43 +66,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{AgentFrame, TunnelData};
-
-    fn data(chunk: Vec<u8>) -> AgentFrame {
-        TunnelData { id: "x".into(), chunk: chunk.into(), end_stream: false }.into()
-    }
+    use crate::AgentFrame;
 
     proptest! {
-        #[test]
-        fn frames_survive_packing(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2000), 0..20)) {
-            let frames: Vec<_> = chunks.into_iter().map(data).collect();
-            let mut packer = Packer::default();
-            for frame in &frames {
-                packer.push(frame);
-            }
-            let mut message = packer.take();
-            let mut unpacked = Vec::new();
-            while let Some(frame) = unpack::<AgentFrame>(&mut message).unwrap() {
-                unpacked.push(frame);
-            }
-            prop_assert_eq!(unpacked, frames);
-        }
-
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut message = Bytes::from(bytes);
             while let Ok(Some(_)) = unpack::<AgentFrame>(&mut message) {}
         }
-    }
-
-    #[test]
-    fn a_message_is_full_at_its_limit_but_never_refuses_its_first_frame() {
-        let large = data(vec![0; limits::MAX_CHUNK]);
-        let mut packer = Packer::default();
-        assert!(packer.fits(usize::MAX));
-        packer.push(&large);
-        assert!(packer.fits(limits::WS_PACK - delimited_len(&large)));
-        assert!(!packer.fits(delimited_len(&large)));
     }
 
     #[test]

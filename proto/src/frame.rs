@@ -18,11 +18,25 @@ pub trait Frame:
     + Send
     + 'static
 {
+    /// The field that holds a [`TunnelData`].
+    const DATA: u8;
+
+    /// The body bytes in this frame, if that is what it is.
+    fn data(&self) -> Option<&TunnelData>;
 }
 
 macro_rules! frames {
-    ($($frame:ident, $module:ident { $($variant:ident($message:ident)),* })*) => {$(
-        impl Frame for $frame {}
+    ($($frame:ident, $module:ident, $data:literal { $($variant:ident($message:ident)),* })*) => {$(
+        impl Frame for $frame {
+            const DATA: u8 = $data;
+
+            fn data(&self) -> Option<&TunnelData> {
+                match &self.frame {
+                    Some($module::Frame::Data(data)) => Some(data),
+                    _ => None,
+                }
+            }
+        }
         $(impl From<$message> for $frame {
             fn from(message: $message) -> Self {
                 Self { frame: Some($module::Frame::$variant(message)) }
@@ -32,8 +46,8 @@ macro_rules! frames {
 }
 
 frames! {
-    AgentFrame, agent_frame { Data(TunnelData), Close(TunnelClose), Window(TunnelWindow), Control(ControlMessage), Drain(Drain) }
-    GatewayFrame, gateway_frame { Data(TunnelData), Close(TunnelClose), Window(TunnelWindow), Control(ControlMessage), Drain(Drain) }
+    AgentFrame, agent_frame, 3 { Data(TunnelData), Close(TunnelClose), Window(TunnelWindow), Control(ControlMessage), Drain(Drain) }
+    GatewayFrame, gateway_frame, 4 { Data(TunnelData), Close(TunnelClose), Window(TunnelWindow), Control(ControlMessage), Drain(Drain) }
 }
 
 macro_rules! own_frames {

@@ -5,7 +5,7 @@
 //! - [`AgentId`], [`Credential`] and [`auth`]: who an agent is and how it proves it.
 //! - [`Fields`] and [`headers`]: HTTP fields in order, and which of them travel.
 //! - [`window`]: the arithmetic of credit.
-//! - [`codec`]: many frames in one WebSocket message.
+//! - [`codec`]: how frames stand in a row of bytes, on either transport.
 //! - [`limits`]: every bound that both ends and every transport share.
 //!
 //! Invariant: nothing here does I/O, reads a clock or draws randomness. Policy (which tokens exist, how much clock

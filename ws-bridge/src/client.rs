@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures_core::Stream;
-use futures_util::StreamExt as _;
 use http::{HeaderValue, Uri, header::SEC_WEBSOCKET_PROTOCOL};
 use link::{LinkError, Outbound};
 use proto::{AgentFrame, GatewayFrame};
@@ -23,7 +22,7 @@ use tokio_tungstenite::{
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use crate::{SUBPROTOCOL, config, read, write};
+use crate::{SUBPROTOCOL, config, duplex, header::Side, read, write};
 
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
@@ -68,10 +67,12 @@ where
     let mut request = uri.into_client_request().map_err(|error| OpenError::Handshake(Box::new(error)))?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let config = Some(config::websocket());
-    let (socket, _response) = client_async_with_config(request, stream, config).await.map_err(refused)?;
-    let (mut sink, messages) = socket.split();
+    let (reading, writing) = duplex::split(stream);
+    let (mut messages, _response) =
+        client_async_with_config(request, reading, config).await.map_err(refused)?;
+    messages.get_mut().shaken();
     let writer = tokio::spawn(async move {
-        if let Err(error) = write::run(&mut outbound, &mut sink, |_| leaving()).await {
+        if let Err(error) = write::run(&mut outbound, &writing, Side::Client, |_| leaving()).await {
             debug!(%error, "connection to the gateway ended");
         }
     });

@@ -9,6 +9,8 @@
 //! Invariant: nothing here authenticates, looks up, times a request or beats a heart. It moves frames.
 
 mod config;
+mod duplex;
+mod header;
 mod read;
 mod write;
 

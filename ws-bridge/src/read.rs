@@ -6,12 +6,8 @@ use std::{
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::stream::SplitStream;
 use link::LinkError;
-use proto::{
-    Frame,
-    codec::{UnpackError, unpack},
-};
+use proto::{Frame, codec::unpack};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -27,7 +23,7 @@ const TURN: u32 = 512;
 
 /// The frames of a WebSocket.
 pub(crate) struct Frames<S, F> {
-    messages: SplitStream<WebSocketStream<S>>,
+    messages: WebSocketStream<S>,
     /// What of the last message was not taken yet.
     message: Bytes,
     /// Frames taken since others had their turn.
@@ -36,7 +32,7 @@ pub(crate) struct Frames<S, F> {
 }
 
 impl<S, F> Frames<S, F> {
-    pub(crate) fn new(messages: SplitStream<WebSocketStream<S>>) -> Self {
+    pub(crate) fn new(messages: WebSocketStream<S>) -> Self {
         Self { messages, message: Bytes::new(), taken: 0, frame: PhantomData }
     }
 }
@@ -60,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, F: Frame> Stream for Frames<S, F> {
                 Ok(None) => {}
                 Err(error) => {
                     this.message.clear();
-                    return Poll::Ready(Some(Err(unpack_error(&error))));
+                    return Poll::Ready(Some(Err(error.into())));
                 }
             }
             match ready!(Pin::new(&mut this.messages).poll_next(cx)) {
@@ -84,13 +80,6 @@ fn farewell(frame: Option<CloseFrame>) -> Option<LinkError> {
     let CloseFrame { code, reason } = frame?;
     let usual = matches!(code, CloseCode::Normal | CloseCode::Away);
     (!usual).then(|| LinkError::Broken(format!("{}: {reason}", u16::from(code))))
-}
-
-fn unpack_error(error: &UnpackError) -> LinkError {
-    match error {
-        UnpackError::TooLarge => LinkError::TooLarge(error.to_string()),
-        _ => LinkError::Malformed(error.to_string()),
-    }
 }
 
 fn link_error(error: tungstenite::Error) -> LinkError {

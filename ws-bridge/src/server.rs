@@ -24,8 +24,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::debug;
 
 use crate::{
-    close, config,
+    close, config, duplex,
     fragments::{Guarded, MAX_CONTINUATIONS},
+    header::Side,
     read, write,
 };
 
@@ -112,22 +113,21 @@ async fn link<S>(socket: S, begun: Bytes, acceptor: &Acceptor, info: LinkInfo)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let socket = match Guarded::new(socket, &begun, MAX_CONTINUATIONS) {
-        Ok(socket) => socket,
+    let (mut reading, writing) = duplex::split(socket);
+    reading.shaken();
+    let reading = match Guarded::new(reading, &begun, MAX_CONTINUATIONS) {
+        Ok(reading) => reading,
         Err(error) => {
             debug!(%error, "link ended");
             return;
         }
     };
     let config = Some(config::websocket());
-    let socket = WebSocketStream::from_partially_read(socket, begun.into(), Role::Server, config).await;
-    let (mut sink, messages) = socket.split();
+    let messages = WebSocketStream::from_partially_read(reading, begun.into(), Role::Server, config).await;
     let (lent, returned) = Lent::new(read::Frames::<_, AgentFrame>::new(messages));
     let mut outbound = acceptor.accept(info, lent);
-    if let Err(error) =
-        write::run(&mut outbound, &mut sink, |outbound: &Outbound| close::frame(outbound.close_reason()))
-            .await
-    {
+    let farewell = |outbound: &Outbound| close::frame(outbound.close_reason());
+    if let Err(error) = write::run(&mut outbound, &writing, Side::Server, farewell).await {
         debug!(%error, "link ended");
         return;
     }

@@ -1,3 +1,4 @@
+use bytes::Buf as _;
 use proto::Secret;
 
 use super::*;
@@ -34,9 +35,10 @@ fn the_signature_holds_for_the_audience_that_was_dialled() {
 
 #[test]
 fn the_secret_does_not_travel() {
-    let mut packer = proto::codec::Packer::default();
-    packer.push(&proto::AgentFrame::from(request()));
-    let bytes = packer.take();
+    let mut batch = proto::codec::Batch::default();
+    batch.push_message(&proto::AgentFrame::from(request()));
+    let mut pieces = batch.take();
+    let bytes = pieces.copy_to_bytes(pieces.remaining());
     assert!(!bytes.windows(Secret::LEN).any(|window| window == [7; Secret::LEN]));
     assert!(!String::from_utf8_lossy(&bytes).contains(credential(7).secret.reveal().as_str()));
 }

@@ -1,35 +1,42 @@
 use std::{
-    future::Future,
+    convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_core::Stream;
-use http::{Request, Response, Uri};
-use hyper::{
-    body::Incoming,
-    client::conn::http2::{self, SendRequest},
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONTENT_TYPE, TE},
 };
+use http_body::{Body as _, Frame};
+use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use link::LinkError;
-use proto::{GatewayFrame, limits, tunnel_client::TunnelClient};
+use proto::{
+    GatewayFrame,
+    codec::{Batch, Messages, Pieces},
+    limits,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Code, Status, Streaming, body::Body};
-use tower::Service;
+use tonic::{Code, Status};
 
 use super::{DialError, Inbound, Outbound};
 use crate::GatewayUrl;
 
+/// The tunnel's one method.
+const PATH: &str = "/indranet.tunnel.v1.Tunnel/Attach";
+
 /// Opens the bidirectional stream on a connection of its own.
 ///
-/// hyper's connection is used bare, without tonic's channel: no reconnecting and no buffering layer stands between a
-/// frame and the socket, and the frame size can be set.
+/// hyper's connection is used bare, without tonic's client: no reconnecting, no buffering layer and no copy stands
+/// between a frame and the socket, and the HTTP/2 frame size can be set.
 pub(super) async fn open<S>(url: &GatewayUrl, stream: S, outbound: Outbound) -> Result<Inbound, DialError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(limits::H2_STREAM_WINDOW)
         .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
@@ -43,47 +50,132 @@ where
             tracing::debug!(%error, "connection to the gateway ended");
         }
     }));
-    let mut client = TunnelClient::with_origin(Connection(sender), origin(url))
-        .max_decoding_message_size(limits::MAX_FRAME)
-        .max_encoding_message_size(limits::MAX_FRAME);
-    let frames = client.attach(outbound).await.map_err(|status| DialError::Stream(describe(&status)))?;
-    Ok(Box::pin(Frames { frames: frames.into_inner(), _connection: connection }))
+    let refused = |status: Status| DialError::Stream(describe(&status));
+    let response = sender.send_request(call(url, outbound)).await.map_err(status).map_err(refused)?;
+    let ended = check(&response).map_err(refused)?;
+    let (head, body) = response.into_parts();
+    let messages = Messages::default();
+    Ok(Box::pin(Frames { body, messages, status: head.status, ended, _connection: connection }))
 }
 
-fn origin(url: &GatewayUrl) -> Uri {
-    let builder = Uri::builder().scheme("http").authority(url.authority()).path_and_query("/");
-    builder.build().expect("host and port were checked when the URL was parsed")
+fn call(url: &GatewayUrl, outbound: Outbound) -> Request<Body> {
+    let uri = Uri::builder().scheme("http").authority(url.authority()).path_and_query(PATH);
+    let uri = uri.build().expect("host and port were checked when the URL was parsed");
+    let mut request = Request::new(Body { outbound, batch: Batch::default() });
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    request
 }
 
-/// A connection as tonic's stubs want it.
-struct Connection(SendRequest<Body>);
-
-impl Service<Request<Body>> for Connection {
-    type Response = Response<Incoming>;
-    type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        self.0.poll_ready(cx)
+/// Whether the call has ended with its head alone.
+fn check(response: &Response<Incoming>) -> Result<bool, Status> {
+    match response.headers().get("grpc-encoding") {
+        Some(encoding) if encoding != "identity" => {
+            return Err(Status::unimplemented("the other side compresses its messages"));
+        }
+        _ => {}
     }
+    match Status::from_header_map(response.headers()) {
+        Some(status) if status.code() != Code::Ok => Err(status),
+        status => Ok(status.is_some()),
+    }
+}
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.0.send_request(request))
+/// The agent's frames as gRPC messages. At their end the stream ends.
+struct Body {
+    outbound: Outbound,
+    batch: Batch,
+}
+
+impl http_body::Body for Body {
+    type Data = Pieces;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Pieces>, Infallible>>> {
+        let Self { outbound, batch } = self.get_mut();
+        let pieces = ready!(batch.poll_messages(|| Pin::new(&mut *outbound).poll_next(cx)));
+        Poll::Ready(pieces.map(|pieces| Ok(Frame::data(pieces))))
     }
 }
 
 /// The frames of the gateway. Dropping it closes the connection.
 struct Frames {
-    frames: Streaming<GatewayFrame>,
+    body: Incoming,
+    messages: Messages<GatewayFrame>,
+    /// HTTP's, which is all there is if no gRPC stands behind it.
+    status: StatusCode,
+    ended: bool,
     _connection: AbortOnDropHandle<()>,
+}
+
+impl Frames {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<GatewayFrame, LinkError>>> {
+        loop {
+            if let Some(frame) = self.messages.next()? {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            let trailers = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        self.messages.push(data);
+                        continue;
+                    }
+                    Err(frame) => frame.into_trailers().ok(),
+                },
+                Some(Err(error)) => return Poll::Ready(Some(Err(link_error(&status(error))))),
+                None => {
+                    self.messages.end()?;
+                    None
+                }
+            };
+            let farewell = trailers.as_ref().and_then(Status::from_header_map);
+            let farewell = farewell.unwrap_or_else(|| without_status(self.status));
+            return Poll::Ready((farewell.code() != Code::Ok).then(|| Err(link_error(&farewell))));
+        }
+    }
 }
 
 impl Stream for Frames {
     type Item = Result<GatewayFrame, LinkError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.frames).poll_next(cx).map_err(|status| link_error(&status))
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(self.poll_frame(cx));
+        self.ended = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
     }
+}
+
+fn status(error: hyper::Error) -> Status {
+    Status::from_error(Box::new(error))
+}
+
+/// What an end without a status means (gRPC's mapping of HTTP statuses).
+fn without_status(status: StatusCode) -> Status {
+    let code = match status {
+        StatusCode::OK => {
+            return Status::unknown("the stream ended without a status; was it cut by a proxy?");
+        }
+        StatusCode::BAD_REQUEST => Code::Internal,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::FORBIDDEN => Code::PermissionDenied,
+        StatusCode::NOT_FOUND => Code::Unimplemented,
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::BAD_GATEWAY
+        | StatusCode::SERVICE_UNAVAILABLE
+        | StatusCode::GATEWAY_TIMEOUT => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    Status::new(code, format!("no gRPC status, but HTTP status {}", status.as_u16()))
 }
 
 fn link_error(status: &Status) -> LinkError {
