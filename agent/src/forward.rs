@@ -159,7 +159,13 @@ async fn ask(
     let mut interims = Interims::new(id);
     loop {
         match answer {
-            Answer::Head(head) if !head.is_interim() => return Ok(head),
+            Answer::Head(head) if !head.is_interim() => {
+                // One that answers well before it asks reads on; one that refuses wants no body (RFC 9110, 10.1.1).
+                if head.status < 400 {
+                    exchange.on_continue();
+                }
+                return Ok(head);
+            }
             Answer::Silence => {
                 interims.proceed(sender);
                 exchange.on_continue();

@@ -264,6 +264,11 @@ impl<F: Frame, H> Receiver<F, H> {
         self.half.shared.table().is_read(self.half.id)
     }
 
+    /// Whether the peer's half ended cleanly and nothing of it is left to take, trailers neither.
+    pub fn is_over(&self) -> bool {
+        self.half.shared.table().is_over(self.half.id)
+    }
+
     /// The trailers that ended the peer's half, once.
     pub fn take_trailers(&mut self) -> Option<Fields> {
         self.half.shared.table().take_trailers(self.half.id)

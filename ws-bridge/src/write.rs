@@ -84,7 +84,10 @@ impl<S: AsyncWrite + Unpin, F: Frame> Writer<'_, S, F> {
             match filled {
                 Poll::Ready(Some(())) => {}
                 Poll::Ready(None) => return Poll::Ready(Gathered::End),
-                Poll::Pending if self.batch.is_empty() => return Poll::Pending,
+                Poll::Pending if self.batch.is_empty() => {
+                    self.batch.release();
+                    return Poll::Pending;
+                }
                 Poll::Pending => break,
             }
         }

@@ -118,7 +118,7 @@ struct Frames {
 impl Frames {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<GatewayFrame, LinkError>>> {
         loop {
-            if let Some(frame) = self.messages.next()? {
+            if let Some(frame) = self.messages.pop()? {
                 return Poll::Ready(Some(Ok(frame)));
             }
             let trailers = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {

@@ -58,7 +58,7 @@ impl FromAgent {
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<AgentFrame, LinkError>>> {
         loop {
-            if let Some(frame) = self.messages.next()? {
+            if let Some(frame) = self.messages.pop()? {
                 return Poll::Ready(Some(Ok(frame)));
             }
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {

@@ -71,7 +71,8 @@ impl Download {
     /// Whether there is nothing more to ask for.
     pub(crate) fn is_over(&self) -> bool {
         match self.expected {
-            Expected::Anything => false,
+            // A head that is all there is must say so: a gRPC client takes an empty body behind it for a broken stream.
+            Expected::Anything => self.exchange.is_over(),
             Expected::Nothing => true,
             // Trailers are worth another question.
             Expected::Exactly(left) => left == 0 && self.exchange.is_read(),

@@ -43,7 +43,7 @@ mod upload;
 /// What is kept of a response for a stream that takes nothing.
 const SEND_BUFFER: usize = 64 * 1024;
 /// How many requests a client may have in progress on one connection.
-const MAX_STREAMS: u32 = 128;
+const MAX_STREAMS: u32 = 200;
 /// Credit of a client for one request body. Small: what is read waits for the agent's credit.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// Credit for all bodies of a connection: as much as all streams together, so that uploads which nobody reads never take

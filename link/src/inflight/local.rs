@@ -198,6 +198,17 @@ impl<F: Frame, H> InFlight<F, H> {
         self.exchanges.get(&id).is_none_or(|exchange| read(exchange))
     }
 
+    /// Whether the peer's half ended cleanly and nothing of it is left to take, trailers neither.
+    pub fn is_over(&self, id: Uuid) -> bool {
+        let over = |exchange: &super::Exchange<F, H>| {
+            exchange.aborted.is_none()
+                && exchange.theirs == Theirs::Closed
+                && exchange.chunks.is_empty()
+                && exchange.trailers_in.is_none()
+        };
+        self.exchanges.get(&id).is_some_and(|exchange| over(exchange))
+    }
+
     /// The trailers that ended the peer's half, once.
     pub fn take_trailers(&mut self, id: Uuid) -> Option<Fields> {
         self.exchanges.get_mut(&id).and_then(|exchange| exchange.trailers_in.take())

@@ -85,6 +85,14 @@ impl Batch {
         std::mem::take(&mut self.pieces)
     }
 
+    /// Gives memory back that nothing is in, for an idle link to hold none. A contiguous batch keeps it: it is large, and
+    /// there is one in a process.
+    pub fn release(&mut self) {
+        if self.buffer.is_empty() && self.chained != usize::MAX {
+            self.buffer = BytesMut::new();
+        }
+    }
+
     /// Takes frames from `next` as gRPC messages until there are none or the batch is full. `None` once they have ended.
     pub fn poll_messages<F: Frame>(
         &mut self,
@@ -94,7 +102,10 @@ impl Batch {
             match next() {
                 Poll::Ready(Some(frame)) => self.push_message(&frame),
                 Poll::Ready(None) if self.is_empty() => return Poll::Ready(None),
-                Poll::Pending if self.is_empty() => return Poll::Pending,
+                Poll::Pending if self.is_empty() => {
+                    self.release();
+                    return Poll::Pending;
+                }
                 Poll::Ready(None) | Poll::Pending => return Poll::Ready(Some(self.take())),
             }
             if self.is_full() {

@@ -35,7 +35,7 @@ impl<F: Frame> Messages<F> {
     ///
     /// # Errors
     /// [`UnpackError`]; what follows is then meaningless.
-    pub fn next(&mut self) -> Result<Option<F>, UnpackError> {
+    pub fn pop(&mut self) -> Result<Option<F>, UnpackError> {
         if !self.begun.is_empty() {
             return self.join();
         }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn drain(messages: &mut Messages<AgentFrame>, into: &mut Vec<AgentFrame>) -> Result<(), UnpackError> {
-        while let Some(frame) = messages.next()? {
+        while let Some(frame) = messages.pop()? {
             into.push(frame);
         }
         Ok(())
@@ -158,11 +158,11 @@ mod tests {
     fn error(bytes: &'static [u8]) -> UnpackError {
         let mut whole = Messages::<AgentFrame>::default();
         whole.push(Bytes::from_static(bytes));
-        let whole = whole.next().unwrap_err();
+        let whole = whole.pop().unwrap_err();
         let mut by_byte = Messages::<AgentFrame>::default();
         let found = bytes.iter().find_map(|byte| {
             by_byte.push(Bytes::copy_from_slice(&[*byte]));
-            by_byte.next().err()
+            by_byte.pop().err()
         });
         assert_eq!(Some(&whole), found.as_ref());
         whole
@@ -183,7 +183,7 @@ mod tests {
         for len in 1..bytes.len() {
             let mut messages = Messages::<AgentFrame>::default();
             messages.push(bytes.slice(..len));
-            assert_eq!((messages.next(), messages.end()), (Ok(None), Err(UnpackError::Cut)));
+            assert_eq!((messages.pop(), messages.end()), (Ok(None), Err(UnpackError::Cut)));
         }
     }
 
@@ -193,7 +193,7 @@ mod tests {
         let range = bytes.as_ptr_range();
         let mut messages = Messages::<AgentFrame>::default();
         messages.push(bytes);
-        while let Some(frame) = messages.next().unwrap() {
+        while let Some(frame) = messages.pop().unwrap() {
             assert!(range.contains(&frame.data().unwrap().chunk.as_ptr()));
         }
     }

@@ -248,12 +248,15 @@ impl Relay {
             self.stage = Stage::Refused(Some(IngressError::UpstreamBadResponse));
             return;
         }
-        let known = self.upload.on_final_head();
+        let known = self.upload.on_final_head(head.status);
         let ends = self.ends(&head, &download);
         self.keep_alive = self.keep_alive && known && ends != Ends::Close && !connection.is_pausing();
         let after = write::after(self.keep_alive);
         write::head(connection.output(), head, self.version, ends.framing(), after);
         if download.is_over() && first.is_pending() {
+            if ends == Ends::Chunk {
+                write::last(connection.output(), None);
+            }
             self.stage = Stage::Over;
             return;
         }

@@ -1,6 +1,7 @@
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http1::{BodyReader, Expectation, Limits, Read, RequestHead};
 use proto::{Fields, headers, limits, tunnel_close::Reason};
 use tracing::debug;
@@ -20,7 +21,7 @@ use crate::{
 /// ```text
 ///  Waiting --100 arrives---> Streaming --last byte queued--> Done
 ///     |    --101 arrives---> Raw ------- client's FIN -----> Done
-///     \--final head--------> Done (an upgrade was refused), Abandoned (a body was announced)
+///     \--final head--------> Done (an upgrade was refused), Streaming or Abandoned (a body was announced)
 ///  Streaming, Raw --the agent wants no more, or the exchange is over--> Abandoned
 /// ```
 pub(super) struct Upload {
@@ -162,15 +163,16 @@ impl Upload {
     }
 
     /// The service answers. Returns whether the client still knows where its next request begins.
-    pub(super) fn on_final_head(&mut self) -> bool {
-        if self.state == State::Waiting {
-            if self.is_upgrade() {
-                self.finish(None);
-            } else {
-                self.state = State::Abandoned;
-            }
+    pub(super) fn on_final_head(&mut self, status: StatusCode) -> bool {
+        let waited = self.state == State::Waiting;
+        if waited && self.is_upgrade() {
+            self.finish(None);
+        } else if waited {
+            // A service that answers well before it asks reads on; one that refuses wants no body (RFC 9110, 10.1.1).
+            let refused = status.is_client_error() || status.is_server_error();
+            self.state = if refused { State::Abandoned } else { State::Streaming };
         }
-        self.state != State::Abandoned
+        !(waited && self.is_expected()) && self.state != State::Abandoned
     }
 
     /// Moves what can be moved, and has the task of `cx` woken when there is more.
