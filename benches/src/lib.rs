@@ -6,6 +6,7 @@
 //! - [`load`]: HTTP/1.1 clients that cost little themselves.
 //! - [`Results`]: figures by case, contender and round; [`Table`] and [`Plot`] show them.
 //! - [`transports`]: the comparison of gRPC and WebSocket.
+//! - [`micro`]: single operations, in time and in instructions.
 //! - [`peers`]: the comparison of the real programs with others of their kind; [`proxy`] is one of those.
 //!
 //! Invariant: what is compared takes turns within one run; nothing is compared with another run's figures.
@@ -14,6 +15,7 @@ mod child;
 mod cpu;
 mod figures;
 pub mod load;
+pub mod micro;
 pub mod peers;
 mod process;
 pub mod proxy;
