@@ -1,6 +1,6 @@
 use std::{
     collections::VecDeque,
-    io::{self, BufRead as _, BufReader, Read},
+    io::{self, BufRead as _, BufReader, Read, Write as _},
     process::{self, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread::{self, JoinHandle},
@@ -120,6 +120,17 @@ impl Child {
         })
     }
 
+    /// Sends it an empty line, and waits for the line that answers.
+    ///
+    /// # Errors
+    /// As [`Child::line`].
+    pub fn ask(&mut self) -> Result<String, ChildError> {
+        if let Some(stdin) = &mut self.process.stdin {
+            let _ = stdin.write_all(b"\n"); // one that has ended does not answer
+        }
+        self.line()
+    }
+
     /// Makes sure that it still runs.
     ///
     /// # Errors
@@ -196,6 +207,14 @@ mod tests {
         child.line().unwrap();
         child.check().unwrap();
         assert!(child.cpu_time().unwrap() > Duration::ZERO);
+    }
+
+    #[test]
+    fn a_child_answers() {
+        let mut child = shell("while read line; do echo here; done");
+        assert_eq!(child.ask().unwrap(), "here");
+        assert_eq!(child.ask().unwrap(), "here");
+        assert!(shell("exit 0").ask().is_err());
     }
 
     #[test]

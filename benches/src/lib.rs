@@ -6,19 +6,30 @@
 //! - [`load`]: HTTP/1.1 clients that cost little themselves.
 //! - [`Results`]: figures by case, contender and round; [`Table`] and [`Plot`] show them.
 //! - [`transports`]: the comparison of gRPC and WebSocket.
+//! - [`micro`]: single operations, in time and in instructions.
+//! - [`costs`], [`distance`], [`scale`]: the real programs looked at closely, far apart, and in large numbers.
 //! - [`peers`]: the comparison of the real programs with others of their kind; [`proxy`] is one of those.
 //!
 //! Invariant: what is compared takes turns within one run; nothing is compared with another run's figures.
 
+mod allocations;
 mod child;
+pub mod costs;
 mod cpu;
+mod curves;
+pub mod distance;
 mod figures;
 pub mod load;
+pub mod micro;
+mod path;
 pub mod peers;
 mod process;
 pub mod proxy;
+mod real;
 mod results;
+pub mod scale;
 pub mod stats;
+mod suite;
 mod svg;
 mod table;
 pub mod transports;

@@ -10,12 +10,13 @@ use tokio::{task::JoinSet, time::timeout};
 
 mod client;
 mod error;
+mod flow;
 mod neighbour;
 mod request;
 mod response;
 
 use self::client::Client;
-pub use self::{error::LoadError, neighbour::Neighbour, request::Request};
+pub use self::{error::LoadError, flow::Flow, neighbour::Neighbour, request::Request};
 
 /// How much longer than planned a load may last before it is an error.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Clients that make the same request again and again, each on a connection of its own.
 #[derive(Debug)]
 pub struct Load {
-    request: Arc<Request>,
+    /// Never empty.
+    requests: Arc<[Request]>,
     clients: Vec<Client>,
 }
 
@@ -51,12 +53,33 @@ impl Load {
     /// # Errors
     /// [`LoadError`] if one of them does not get the response that is expected.
     pub async fn prepare(addr: SocketAddr, request: Request, concurrency: usize) -> Result<Self, LoadError> {
-        let mut load = Self { request: Arc::new(request), clients: Vec::new() };
+        Self::prepare_many(addr, [request].into(), concurrency).await
+    }
+
+    /// The same with any number of requests, which the clients make in turns, each from its own place among them on.
+    /// They are all of the same kind.
+    ///
+    /// # Errors
+    /// [`LoadError`] if a client does not get the response that is expected.
+    ///
+    /// # Panics
+    /// If there are no requests.
+    pub async fn prepare_many(
+        addr: SocketAddr,
+        requests: Arc<[Request]>,
+        concurrency: usize,
+    ) -> Result<Self, LoadError> {
+        let mut load = Self { requests, clients: Vec::new() };
         for _ in 0..concurrency {
-            load.clients.push(Client::new(addr, load.request.reuse).await?);
+            load.clients.push(Client::new(addr, load.requests[0].reuse).await?);
         }
         load.run(Until::Once).await?;
         Ok(load)
+    }
+
+    /// Has the clients, connected as they are, make another request from now on.
+    pub fn ask_for(&mut self, request: Request) {
+        self.requests = [request].into();
     }
 
     /// Lets all clients go at once.
@@ -70,11 +93,14 @@ impl Load {
             Until::Once => begun,
         };
         let mut running = JoinSet::new();
-        for mut client in self.clients.drain(..) {
-            let request = Arc::clone(&self.request);
-            running.spawn(
-                async move { client.repeat(&request, end).await.map(|latencies| (client, latencies)) },
-            );
+        let count = self.clients.len().max(1);
+        for (index, mut client) in self.clients.drain(..).enumerate() {
+            let requests = Arc::clone(&self.requests);
+            running.spawn(async move {
+                let place = index * requests.len() / count;
+                let latencies = client.repeat(requests.iter().cycle().skip(place), end).await?;
+                Ok::<_, LoadError>((client, latencies))
+            });
         }
         let mut latencies = Vec::new();
         let patience = end - begun + PATIENCE;

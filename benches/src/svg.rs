@@ -15,7 +15,7 @@ const PITCH: f64 = 14.0;
 const ROW_GAP: f64 = 12.0;
 const LEGEND_PITCH: f64 = 90.0;
 
-const STYLE: &str = "
+pub(crate) const STYLE: &str = "
   text { font: 12px system-ui, sans-serif; fill: #1f2328 }
   .title { font-size: 17px; font-weight: 600 }
   .head { font-weight: 600 }
@@ -27,6 +27,11 @@ const STYLE: &str = "
   .c2 { fill: #1a7f37 }
   .c3 { fill: #8250df }
   .p1 { opacity: 0.55 }
+  polyline { fill: none; stroke-width: 2 }
+  .s0 { stroke: #0969da }
+  .s1 { stroke: #d4622a }
+  .s2 { stroke: #1a7f37 }
+  .s3 { stroke: #8250df }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3 }
     .faint { fill: #9198a1 }
@@ -36,6 +41,10 @@ const STYLE: &str = "
     .c1 { fill: #f0883e }
     .c2 { fill: #3fb950 }
     .c3 { fill: #ab7df8 }
+    .s0 { stroke: #4493f8 }
+    .s1 { stroke: #f0883e }
+    .s2 { stroke: #3fb950 }
+    .s3 { stroke: #ab7df8 }
   }
 ";
 
@@ -167,7 +176,7 @@ fn draw_bar(
     )
 }
 
-fn text(out: &mut impl fmt::Write, class: &str, x: f64, y: f64, text: &str) -> fmt::Result {
+pub(crate) fn text(out: &mut impl fmt::Write, class: &str, x: f64, y: f64, text: &str) -> fmt::Result {
     writeln!(out, r#"<text class="{class}" x="{x:.1}" y="{y:.1}">{}</text>"#, escaped(text))
 }
 

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use agent::Transport;
 use anyhow::Context as _;
 
-use crate::{Child, ChildError};
+use crate::{Child, ChildError, allocations::Allocations};
 
 mod role;
 
@@ -73,6 +73,14 @@ impl Tunnel {
     pub fn check(&mut self) -> Result<(), ChildError> {
         self.gateway.check()?;
         self.agent.check()
+    }
+
+    /// What the gateway and the agents have allocated so far, if this program counts that: see [`Allocations`].
+    ///
+    /// # Errors
+    /// That of an end which does not answer.
+    pub(crate) fn allocations(&mut self) -> anyhow::Result<[Allocations; 2]> {
+        Ok([self.gateway.ask()?.parse()?, self.agent.ask()?.parse()?])
     }
 
     /// The CPU time used so far, exact if no request is in progress.

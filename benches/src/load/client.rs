@@ -34,15 +34,15 @@ impl Client {
         Ok(Self { addr, stream, buffer: vec![0; BUFFER] })
     }
 
-    /// Makes requests until one ends after `end`, and says how long each took.
-    pub(super) async fn repeat(
+    /// Makes one request after the other until one ends after `end`, and says how long each took.
+    pub(super) async fn repeat<'a>(
         &mut self,
-        request: &Request,
+        requests: impl Iterator<Item = &'a Request>,
         end: Instant,
     ) -> Result<Vec<Duration>, LoadError> {
         let mut latencies = Vec::new();
         let mut begun = Instant::now();
-        loop {
+        for request in requests {
             match &mut self.stream {
                 Some(stream) => exchange(stream, &mut self.buffer, request).await?,
                 None => exchange_once(self.addr, &mut self.buffer, request).await?,
@@ -50,10 +50,11 @@ impl Client {
             let ended = Instant::now();
             latencies.push(ended - begun);
             if ended >= end {
-                return Ok(latencies);
+                break;
             }
             begun = ended;
         }
+        Ok(latencies)
     }
 }
 
@@ -118,7 +119,7 @@ async fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, LoadEr
     }
 }
 
-async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(addr).await?;
     stream.set_nodelay(true)?;
     Ok(stream)

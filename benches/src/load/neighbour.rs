@@ -25,7 +25,7 @@ impl Neighbour {
     pub fn busy(addr: SocketAddr, request: Request) -> Self {
         Self::new(async move {
             let mut client = Client::new(addr, request.reuse).await?;
-            client.repeat(&request, Instant::now() + FOREVER).await
+            client.repeat(std::iter::repeat(&request), Instant::now() + FOREVER).await
         })
     }
 

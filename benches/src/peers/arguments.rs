@@ -78,18 +78,18 @@ impl Arguments {
 }
 
 /// Paths count from the workspace, wherever cargo runs its benches.
-fn in_workspace(path: &Path) -> PathBuf {
+pub(crate) fn in_workspace(path: &Path) -> PathBuf {
     workspace().join(path)
 }
 
 /// The directory above this package.
-pub(super) fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }
 
 /// Where cargo builds; this program is `target/<profile>/deps/<name>`, wherever `target` is.
-pub(super) fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
     program.ancestors().nth(3).unwrap_or(&program).to_owned()
 }

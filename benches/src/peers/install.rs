@@ -39,7 +39,7 @@ pub(super) fn install(programs: &Programs, cache: &Path) {
 }
 
 /// Builds our programs just as `cargo build --release` does, so that nothing is built twice.
-pub(super) fn build_ours() -> anyhow::Result<()> {
+pub(crate) fn build_ours() -> anyhow::Result<()> {
     execute(command(cargo(), ["build", "--release", "--locked", "--workspace", "--bins"]))
         .context("our own programs cannot be built")
 }

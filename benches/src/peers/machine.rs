@@ -4,21 +4,21 @@ use tokio::time::sleep;
 
 /// Where and when a run took place, as a reader must know to judge it.
 #[derive(Clone, Debug)]
-pub(super) struct Machine {
-    pub(super) cores: usize,
-    pub(super) model: String,
-    pub(super) kernel: String,
-    pub(super) memory_mib: u64,
+pub(crate) struct Machine {
+    pub(crate) cores: usize,
+    pub(crate) model: String,
+    pub(crate) kernel: String,
+    pub(crate) memory_mib: u64,
     /// How much of all cores' time was left in the second before the run, from 0 to 1.
-    pub(super) idle: f64,
-    pub(super) date: String,
+    pub(crate) idle: f64,
+    pub(crate) date: String,
     /// What was measured, of our own history.
-    pub(super) commit: String,
+    pub(crate) commit: String,
 }
 
 impl Machine {
     /// Looks around; what cannot be found is `unknown`.
-    pub(super) fn look(idle: f64) -> Self {
+    pub(crate) fn look(idle: f64) -> Self {
         let cpuinfo = read("/proc/cpuinfo");
         Self {
             cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
@@ -35,7 +35,7 @@ impl Machine {
 const UNKNOWN: &str = "unknown";
 
 /// What is idle during the next second.
-pub(super) async fn idle() -> f64 {
+pub(crate) async fn idle() -> f64 {
     let before = cpu_ticks(&read("/proc/stat"));
     sleep(Duration::from_secs(1)).await;
     let after = cpu_ticks(&read("/proc/stat"));
@@ -71,7 +71,7 @@ fn memory_mib(meminfo: &str) -> u64 {
     kib.unwrap_or(0) >> 10
 }
 
-fn said(program: &str, args: &[&str]) -> String {
+pub(crate) fn said(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success());
     let text = output.and_then(|output| String::from_utf8(output.stdout).ok());
     text.map_or(UNKNOWN.to_owned(), |text| text.trim().to_owned())

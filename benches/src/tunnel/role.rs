@@ -1,6 +1,5 @@
 use std::{
-    env,
-    io::{self, Read as _},
+    env, io,
     net::SocketAddr,
     path::PathBuf,
     process::{Command, ExitCode},
@@ -14,6 +13,8 @@ use gateway::{EdgeConfig, Gateway, Limits, Reactors};
 use proto::{AgentId, Credential};
 use session::{AgentIdPattern, Credentials, Grant};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::allocations::Allocations;
 
 /// The first argument of a program that shall play a role instead of measuring.
 const FLAG: &str = "--role";
@@ -119,12 +120,15 @@ fn until_end(runtime: Runtime, run: impl AsyncFnOnce(Shutdown) -> anyhow::Result
     result
 }
 
-/// Ends at once when the bench lets go of stdin, or is gone.
+/// Ends at once when the bench lets go of stdin, or is gone. Each line there is answered with [`Allocations`] so far.
 fn until_stdin_closes() -> Shutdown {
     let shutdown = Shutdown::default();
     let Shutdown { drain, abort } = shutdown.clone();
     thread::spawn(move || {
-        let _ = io::stdin().read_to_end(&mut Vec::new()); // an error is an end, too
+        // An error is an end, too.
+        for _ in io::stdin().lines().map_while(Result::ok) {
+            let _ = output::line(&Allocations::so_far().to_string()); // nobody listens any more, then
+        }
         drain.cancel();
         abort.cancel();
     });
