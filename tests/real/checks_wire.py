@@ -213,6 +213,35 @@ def a_100_comes_from_the_service_and_no_sooner(world):
     same(expects, ["100-continue"], "what the service was asked")
 
 
+def a_service_that_knows_nothing_of_expect_gets_its_body(world):
+    def deaf(exchange):
+        exchange.respond(200, exchange.reader.read(4))
+        exchange._body_left = False
+
+    tunnel = world.tunnel(routes={"/deaf": deaf})
+    for waits in (True, False):
+        with tunnel.connection(timeout=5) as connection:
+            connection.request("POST", "/deaf", tunnel.host(), [("expect", "100-continue"), ("content-length", "4")], b"" if waits else b"body")
+            if waits:
+                same(connection.reader.readline()[:12], b"HTTP/1.1 100", "the interim response, in the service's place")
+                connection.reader.readline()
+                connection.send(b"body")
+            same(connection.response().body, b"body", "the response")
+
+
+def a_service_that_answers_before_it_reads_gets_its_body(world):
+    """The final head instead of 100, without `connection: close`: the service reads on (RFC 9110, section 10.1.1)."""
+    def early(exchange):
+        exchange.start(200, length=4)
+        exchange.send(exchange.reader.read(4))
+        exchange._body_left = False
+
+    tunnel = world.tunnel(routes={"/early": early})
+    with tunnel.connection(timeout=5) as connection:
+        connection.request("POST", "/early", tunnel.host(), [("expect", "100-continue"), ("content-length", "4")], b"body")
+        same(connection.response().body, b"body", "the response to a client that does not wait")
+
+
 # ---- upgrades
 
 def an_upgrade_that_the_service_refuses_passes_untouched(world):
