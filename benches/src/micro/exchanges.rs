@@ -24,7 +24,7 @@ type Gateway = InFlight<GatewayFrame, u32>;
 /// The agent's end, which receives no heads.
 type Agent = InFlight<AgentFrame, Infallible>;
 
-const GET: Opening = Opening { inline: 0, end: true, waits: false };
+const GET: Opening = Opening { inline: 0, end: true, waits: false, limit: None };
 
 pub(super) const OPERATIONS: [Operation; 4] = [
     Operation::new("exchange/gateway-table", gateway_table),

@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use proto::{
     AgentFrame, Frame, GatewayFrame, TunnelData,
-    codec::{Packer, unpack},
+    codec::{Batch, unpack},
     headers::EndToEnd,
     id_text, limits, parse_id,
 };
@@ -63,19 +63,24 @@ fn responses() -> Vec<AgentFrame> {
 
 fn pack() -> Doing {
     let responses = responses();
-    let mut packer = Packer::default();
+    let mut batch = Batch::contiguous();
     Box::new(move || {
         for frame in &responses {
-            packer.push(frame);
+            push(&mut batch, frame);
         }
-        black_box(packer.take());
+        black_box(batch.take());
     })
 }
 
+fn push(batch: &mut Batch, frame: &impl Frame) {
+    batch.push_delimited(frame, frame.encoded_len());
+}
+
 fn unpack_all() -> Doing {
-    let mut packer = Packer::default();
-    responses().iter().for_each(|frame| packer.push(frame));
-    let packed = packer.take();
+    let mut batch = Batch::contiguous();
+    responses().iter().for_each(|frame| push(&mut batch, frame));
+    let mut pieces = batch.take();
+    let packed = pieces.copy_to_bytes(pieces.remaining());
     Box::new(move || {
         let mut message = packed.clone();
         while let Some(frame) = unpack::<AgentFrame>(&mut message).expect("the message is valid") {
