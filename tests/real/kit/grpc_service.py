@@ -21,7 +21,7 @@ def main(folder, port):
             told = {key: value if isinstance(value, str) else value.hex() for key, value in context.invocation_metadata()}
             say("unary", text=note.text, metadata=told, remaining=context.time_remaining() if context.time_remaining() and context.time_remaining() < 1e6 else None)
             if note.text == "fail":
-                context.set_trailing_metadata((("x-why", "asked for"), ("x-why-bin", b"\x00\xff\x01"), ("grpc-status-details-bin", b"\x08\x05\x12\x05gone!")))
+                context.set_trailing_metadata((("x-why", "asked for"), ("x-why-bin", b"\x00\xff\x01"), ("grpc-status-details-bin", b"\x08\x09\x12\x05gone!")))
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no: caf\xe9 100% \U0001f980")
             if note.text == "hang":
                 context.add_callback(lambda: say("ended", call="hang"))
