@@ -70,7 +70,7 @@ fn measured(arguments: &Arguments) -> anyhow::Result<()> {
     let bench = Bench { programs, service: Service::start()?, duration: plan.duration, files };
     let report = Report {
         agents: each(&runtime, "agents", async |transport| {
-            agents::measure(&bench, transport, &plan.agents).await
+            Ok(agents::measure(&bench, transport, &plan.agents).await)
         })?,
         requests: each(&runtime, "requests", async |transport| {
             requests::measure(&bench, transport, &plan.requests).await
@@ -87,11 +87,11 @@ fn measured(arguments: &Arguments) -> anyhow::Result<()> {
 fn each<P>(
     runtime: &Runtime,
     what: &str,
-    measure: impl AsyncFn(Transport) -> anyhow::Result<Vec<P>>,
+    measure: impl AsyncFn(Transport) -> anyhow::Result<Curve<P>>,
 ) -> anyhow::Result<Vec<Curve<P>>> {
     let curve = |transport: Transport| {
         eprintln!("{what} over {}", transport.label());
-        Ok(Curve { transport, points: runtime.block_on(measure(transport))? })
+        runtime.block_on(measure(transport))
     };
     TRANSPORTS.into_iter().map(curve).collect()
 }

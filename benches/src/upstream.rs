@@ -14,7 +14,7 @@ use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     runtime::Builder,
     sync::oneshot,
     task::JoinSet,
@@ -22,6 +22,8 @@ use tokio::{
 
 /// Bytes per piece of a response body.
 const PIECE: usize = 64 * 1024;
+/// Connections that wait to be accepted. Those that find no place there come back a second later.
+const BACKLOG: u32 = 4096;
 
 /// The service behind a tunnel, on a thread of its own: `GET /<n>` gives `n` bytes, `POST /<n>` takes a body first.
 /// It ends when it is dropped.
@@ -38,14 +40,14 @@ impl Upstream {
     /// # Errors
     /// What the system says if there is no port or no thread to be had.
     pub fn start() -> io::Result<Self> {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-        listener.set_nonblocking(true)?;
-        let addr = listener.local_addr()?;
         let runtime = Builder::new_current_thread().enable_io().build()?;
         let listener = {
             let _entered = runtime.enter();
-            TcpListener::from_std(listener)?
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(([127, 0, 0, 1], 0).into())?;
+            socket.listen(BACKLOG)?
         };
+        let addr = listener.local_addr()?;
         let (end, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("upstream".to_owned());
         let thread = thread.spawn(move || runtime.block_on(serve(listener, ended)))?;

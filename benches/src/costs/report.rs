@@ -73,7 +73,7 @@ impl Report {
         let (usual, rare): (Vec<&String>, Vec<&String>) =
             names.into_iter().partition(|name| all(name) >= RARE);
         let sum_of = |names: &[&String], calls: &BTreeMap<String, f64>| {
-            format!("{:.3}", names.iter().filter_map(|name| calls.get(*name)).sum::<f64>())
+            shown(names.iter().filter_map(|name| calls.get(*name)).sum())
         };
         let row = |head: &str, names: &[&String]| {
             let cells = columns.iter().map(|(_, calls)| sum_of(names, calls));
@@ -106,10 +106,26 @@ impl Report {
     }
 }
 
+/// Nothing, of what was never or hardly ever counted.
+fn shown(count: f64) -> String {
+    if count < 0.0005 { String::new() } else { format!("{count:.3}") }
+}
+
 fn name(subject: &Subject) -> String {
     format!("{}, {}", subject.build, subject.transport.label())
 }
 
 fn columns(subject: &Subject) -> [(String, &BTreeMap<String, f64>); 2] {
     [0, 1].map(|end| (format!("{}, {}", name(subject), ENDS[end]), &subject.ends[end].calls))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_happened_is_not_shown() {
+        assert_eq!([0.0, 0.0004, 1.0679].map(shown), ["", "", "1.068"]);
+        assert_eq!(shown([].iter().sum()), "");
+    }
 }

@@ -1,5 +1,7 @@
 use std::{path::Path, time::Duration};
 
+use proto::limits;
+
 use super::{
     Findings,
     measure::{CLIENTS, FAR, Plan, SLOW, SMALL},
@@ -37,12 +39,13 @@ impl Report {
         let text = format!(
             "{HOW}\n## {far}\n\n{}\nThe download is one stream over {} s, which begins on an idle link. `filled after` is \
              when it first had {:.0} % of the line.\n\n## {slow}\n\nSmall requests are GETs of {SMALL} bytes by {CLIENTS} \
-             clients, for {} s each; the neighbour is one stream.\n\n{}",
+             clients, for {} s each; the neighbour is one stream.\n\n{}\n{}",
             self.far(),
             self.plan.download.as_secs_f64(),
             FULL * 100.0,
             self.plan.small.as_secs_f64(),
             self.slow(),
+            expected(SLOW),
         );
         Page {
             suite: "distance",
@@ -108,6 +111,19 @@ impl Report {
     }
 }
 
+/// What two ways of sharing a line would give.
+fn expected(quality: Quality) -> String {
+    let credit = limits::INITIAL_WINDOW + limits::EXTRA_WINDOW;
+    let [full, credit_time] =
+        [quality.behind_full_queue(), quality.time_of(credit as usize)].map(|t| t.as_millis());
+    format!(
+        "Behind a full queue a request takes {full} ms at the least, whatever a tunnel does. The neighbour's credit, {} KiB \
+         from its beginning on, takes {credit_time} ms on this line: so long is the row that a request joins if all of it is \
+         in buffers of the system, where nothing can overtake it.\n",
+        credit >> 10
+    )
+}
+
 fn said(quality: Quality) -> String {
     let rtt = quality.delay.as_millis() * 2;
     match quality.rate {
@@ -150,6 +166,7 @@ mod tests {
         assert_eq!(said(FAR), "50 ms round trip, 1 Gbit/s");
         assert_eq!(said(SLOW), "40 ms round trip, 10 Mbit/s");
         assert_eq!(mib(FAR).round(), 119.0);
+        assert!(expected(SLOW).contains("256 KiB from its beginning on, takes 209 ms"), "{}", expected(SLOW));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 /// Bytes of a packet. Nothing smaller is delayed by itself.
 const PACKET: usize = 1460;
+/// Most that waits in the proxy's own socket, on a slow way.
+pub(super) const RECEIVE_WINDOW: usize = 32 * 1024;
 /// Bytes in a row that arrive together take no longer than this to send.
 const BURST: Duration = Duration::from_millis(1);
 
@@ -25,7 +27,14 @@ impl Quality {
         (self.rate as f64 / 8.0 * self.delay.as_secs_f64() * 2.0) as usize
     }
 
-    fn time_of(self, bytes: usize) -> Duration {
+    /// What a round trip at least takes if the queue before it is full, and the buffer before the queue.
+    pub(crate) fn behind_full_queue(self) -> Duration {
+        let held = self.product() + RECEIVE_WINDOW;
+        self.delay * 2 + self.time_of(held)
+    }
+
+    /// How long so many bytes take to be sent.
+    pub(crate) fn time_of(self, bytes: usize) -> Duration {
         Duration::from_secs_f64(bytes as f64 * 8.0 / self.rate as f64)
     }
 
@@ -99,6 +108,7 @@ mod tests {
     fn the_product_is_rate_times_round_trip() {
         assert_eq!(SLOW.product(), 50_000);
         assert_eq!(SLOW.burst(), PACKET);
+        assert_eq!(SLOW.behind_full_queue().as_millis(), 106);
         assert_eq!(Quality { rate: 1_000_000_000, ..SLOW }.burst(), 125_000);
     }
 

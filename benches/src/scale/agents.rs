@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use agent::Transport;
 use tokio::time::sleep;
 
-use super::{Bench, OTHER_FILES, SMALL, herd, role::Role};
+use super::{Bench, Curve, OTHER_FILES, SMALL, herd, role::Role};
 use crate::{
     load::{Load, Request, Until},
     process,
@@ -31,16 +31,9 @@ pub(super) struct Agents {
 }
 
 /// Stops where a process would have too many sockets: an agent has one to the gateway and one to the service.
-pub(super) async fn measure(
-    bench: &Bench,
-    transport: Transport,
-    counts: &[usize],
-) -> anyhow::Result<Vec<Agents>> {
-    let mut points = Vec::new();
-    for count in counts.iter().copied().filter(|count| 2 * count + OTHER_FILES <= bench.files) {
-        points.push(point(bench, transport, count).await?);
-    }
-    Ok(points)
+pub(super) async fn measure(bench: &Bench, transport: Transport, counts: &[usize]) -> Curve<Agents> {
+    let counts = counts.iter().copied().filter(|count| 2 * count + OTHER_FILES <= bench.files);
+    Curve::of(transport, counts, async |count| point(bench, transport, count).await).await
 }
 
 async fn point(bench: &Bench, transport: Transport, count: usize) -> anyhow::Result<Agents> {

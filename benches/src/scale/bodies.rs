@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use agent::Transport;
 
-use super::{Bench, SMALL};
+use super::{Bench, Curve, SMALL};
 use crate::{
     load::{Load, Request, Until},
     real::RealTunnel,
@@ -34,16 +34,15 @@ pub(super) async fn measure(
     bench: &Bench,
     transport: Transport,
     sizes: &[u64],
-) -> anyhow::Result<Vec<Bodies>> {
+) -> anyhow::Result<Curve<Bodies>> {
     let mut tunnel = RealTunnel::start(&bench.programs, transport, &[], bench.service.addr()).await?;
     let host = tunnel.host();
-    let mut points = Vec::new();
-    for size in sizes.iter().copied() {
+    let curve = Curve::of(transport, sizes.iter().copied(), async |size| {
         let download = moved(bench, &mut tunnel, Request::get(&host, size), size).await?;
         let upload = moved(bench, &mut tunnel, Request::post(&host, size), size).await?;
-        points.push(Bodies { size, download, upload });
-    }
-    Ok(points)
+        Ok(Bodies { size, download, upload })
+    });
+    Ok(curve.await)
 }
 
 /// Clients are connected by something small: what is large would take too long to be done twice.

@@ -81,7 +81,7 @@ impl Report {
             "gateway, us",
             "agents, us",
             "requests/s",
-            "gateway at rest, ms",
+            "gateway at rest, ms/s",
             "gateway, MiB resident",
         ];
         tables(&self.agents, &heads, row)
@@ -162,7 +162,9 @@ fn plot(title: &str, axis: &str, curves: impl Iterator<Item = crate::curves::Cur
 fn tables<P>(curves: &[Curve<P>], heads: &[&str], row: impl Fn(&P) -> Vec<String>) -> String {
     let table = |curve: &Curve<P>| {
         let rows: Vec<_> = curve.points.iter().map(&row).collect();
-        format!("Over {}:\n\n{}\n", curve.transport.label(), suite::table(heads, &rows))
+        let trouble = curve.trouble.as_ref().map(|trouble| format!("\nThe next one failed: {trouble}.\n"));
+        let table = suite::table(heads, &rows) + &trouble.unwrap_or_default();
+        format!("Over {}:\n\n{table}\n", curve.transport.label())
     };
     curves.iter().map(table).collect()
 }
@@ -178,18 +180,22 @@ fn in_words(bytes: u64) -> String {
 }
 
 const AGENTS_SHAPE: &str = "\
-Requests to many agents rise in cost because 32 of them are then on 32 links, each with a write and a wake-up of its own;
-on one link they share both.
+- A request costs more with many agents because 32 of them are then on 32 links, each with a write and a wake-up of its
+  own; on one link they share both. Once no link carries two requests at a time, more agents make no difference.
+- Memory grows with agents that have been asked something, more than with idle ones.
 ";
 
 const REQUESTS_SHAPE: &str = "\
-The cost of a request falls until about 100 at a time because the requests that are there at once share a wake-up and a
-write to the link. It rises behind 128 because the agent keeps no more than 128 idle connections to a service: more
-clients than that make it dial anew.
+- A request costs less the more there are at a time, up to about 100, because those that are there at once share a wake-up
+  and a write to the link.
+- It costs the agent more behind 128 because no more than 128 idle connections to a service are kept: of more clients than
+  that, some make it dial anew each time.
 ";
 
 const BODIES_SHAPE: &str = "\
-Rates rise with size until a body is large enough that the request around it no longer counts.
+- Rates rise with size until a body is so large that the request around it no longer counts.
+- CPU time per byte is least where a body fits into the credit that its exchange begins with, 256 KiB. Whether what comes
+  on top is frames of credit or bytes that have left the cache has not been measured.
 ";
 
 #[cfg(test)]
@@ -229,7 +235,7 @@ mod tests {
             p99: 200.0,
             requests_per_second: 1000.0,
         };
-        let curve = Curve { transport: Transport::Grpc, points: vec![point(1), point(10)] };
+        let curve = Curve { transport: Transport::Grpc, points: vec![point(1), point(10)], trouble: None };
         let text = tables(&[curve], &["a", "b"], |of| vec![of.count.to_string(), rounded(of.gateway)]);
         assert_eq!(text, "Over grpc:\n\n| a | b |\n|---|--:|\n| 1 | 7.00 |\n| 10 | 7.00 |\n\n");
     }

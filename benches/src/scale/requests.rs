@@ -1,6 +1,6 @@
 use agent::Transport;
 
-use super::{Bench, OTHER_FILES, SMALL};
+use super::{Bench, Curve, OTHER_FILES, SMALL};
 use crate::{
     figures::{self, AGENT_US, GATEWAY_US, P50, P99, REQUESTS},
     load::{Load, Request, Until},
@@ -25,17 +25,17 @@ pub(super) async fn measure(
     bench: &Bench,
     transport: Transport,
     counts: &[usize],
-) -> anyhow::Result<Vec<Requests>> {
+) -> anyhow::Result<Curve<Requests>> {
     let limit = counts.iter().max().map_or(1, |most| most + OTHER_FILES).to_string();
     let args = ["--max-concurrent", &limit];
     let mut tunnel = RealTunnel::start(&bench.programs, transport, &args, bench.service.addr()).await?;
-    let mut points = Vec::new();
-    for count in counts.iter().copied().filter(|count| count + OTHER_FILES <= bench.files) {
+    let counts = counts.iter().copied().filter(|count| count + OTHER_FILES <= bench.files);
+    let curve = Curve::of(transport, counts, async |count| {
         let point = point(bench, &tunnel, count).await;
         tunnel.check()?;
-        points.push(point?);
-    }
-    Ok(points)
+        point
+    });
+    Ok(curve.await)
 }
 
 async fn point(bench: &Bench, tunnel: &RealTunnel, count: usize) -> anyhow::Result<Requests> {
