@@ -13,8 +13,9 @@ use super::{
 };
 use crate::Upstream;
 
-/// Most connections that wait for a request.
-pub(super) const MAX_IDLE: usize = 128;
+/// Most connections that wait for a request: as many as there can be requests. With fewer, those beyond them would each open
+/// a connection of its own.
+pub(super) const MAX_IDLE: usize = proto::limits::MAX_CONCURRENT as usize;
 /// How long a connection waits for a request, unless the service says that it waits for less.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How much earlier than the service a connection is given up, so that the two do not meet.
