@@ -1,5 +1,5 @@
 //! The tunnel whose agent is far from its gateway, and on the other side of a slow line. Between them is a
-//! [`Path`](crate::path::Path), a proxy that delays; clients are near the gateway, the service is near the agent.
+//! `Path`, a proxy that delays; clients are near the gateway, the service is near the agent.
 //!
 //! - Far, with a fast line: how soon one download fills it, which is the windows' growth at work.
 //! - Near, with a slow line: what small requests suffer from a bulk transfer beside them, which is the order of frames
