@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -31,8 +31,8 @@ use wire::Wire;
 const BACKLOG: u32 = 128;
 /// Most that is read at a time.
 const READ: usize = 128 * 1024;
-/// What the system is asked to hold for a slow way: it doubles that, and half of it is data.
-const SMALL_RECEIVE_BUFFER: u32 = wire::RECEIVE_WINDOW as u32;
+/// What the system is asked to hold for a slow way: it doubles that.
+const SMALL_RECEIVE_BUFFER: u32 = wire::RECEIVE_WINDOW as u32 / 2;
 /// A way on which less than this is on its way has systems with small buffers beside it.
 const SMALL_PRODUCT: usize = 1024 * 1024;
 
@@ -117,13 +117,15 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, quality: Quality
     let mut is_open = true;
     while is_open || wire.next_due().is_some() {
         buffer.reserve(READ);
+        let room = wire.room();
+        let mut limited = (&mut buffer).limit(room.min(READ));
         tokio::select! {
             () = at(wire.next_due()) => {
                 while let Some(bytes) = wire.take_due(Instant::now()) {
                     to.write_all(&bytes).await?;
                 }
             }
-            read = from.read_buf(&mut buffer), if is_open && wire.has_room() => {
+            read = from.read_buf(&mut limited), if is_open && room > 0 => {
                 is_open = read? > 0;
                 wire.push(buffer.split().freeze(), Instant::now());
             }

@@ -119,7 +119,7 @@ fn expected(quality: Quality) -> String {
     format!(
         "Behind a full queue a request takes {full} ms at the least, whatever a tunnel does. The neighbour's credit, {} KiB \
          from its beginning on, takes {credit_time} ms on this line: so long is the row that a request joins if all of it is \
-         in buffers of the system, where nothing can overtake it.\n",
+         in buffers below the queues of exchanges, where nothing can overtake it.\n",
         credit >> 10
     )
 }

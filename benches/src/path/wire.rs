@@ -64,10 +64,11 @@ impl Wire {
         Self { quality, free_at: now, bursts: VecDeque::new(), held: 0 }
     }
 
-    /// Whether more may be pushed: half a product is on its way, and the queue before it holds a product, as routers'
-    /// queues are made. What does not fit waits at its sender.
-    pub(super) fn has_room(&self) -> bool {
-        self.held < self.quality.product() * 3 / 2 + PACKET
+    /// How much may be pushed: half a product is on its way, and the queue before it holds a product, as routers' queues
+    /// are made. What does not fit waits at its sender, and no less than a packet is asked of that.
+    pub(super) fn room(&self) -> usize {
+        let room = (self.quality.product() * 3 / 2 + PACKET).saturating_sub(self.held);
+        if room < PACKET { 0 } else { room }
     }
 
     pub(super) fn push(&mut self, mut bytes: Bytes, now: Instant) {
@@ -143,9 +144,12 @@ mod tests {
     fn what_does_not_fit_waits_at_its_sender() {
         let begin = Instant::now();
         let mut wire = Wire::new(SLOW, begin);
-        while wire.has_room() {
-            wire.push(bytes(PACKET), begin);
-        }
-        assert!((75_000..80_000).contains(&wire.held), "{}", wire.held);
+        assert_eq!(wire.room(), 75_000 + PACKET);
+        wire.push(bytes(70_000), begin);
+        assert_eq!(wire.room(), 5_000 + PACKET);
+        wire.push(bytes(5_001), begin);
+        assert_eq!(wire.room(), 0);
+        wire.take_due(begin + SLOW.delay * 2).unwrap();
+        assert_eq!(wire.room(), 2 * PACKET - 1);
     }
 }
