@@ -36,10 +36,11 @@ impl Counters {
     pub(super) fn since(self, earlier: Self) -> Self {
         Self {
             cpu: self.cpu - earlier.cpu,
-            user: self.user - earlier.user,
-            kernel: self.kernel - earlier.kernel,
-            voluntary: self.voluntary - earlier.voluntary,
-            involuntary: self.involuntary - earlier.involuntary,
+            user: self.user.saturating_sub(earlier.user),
+            kernel: self.kernel.saturating_sub(earlier.kernel),
+            // Threads that ended since took theirs along.
+            voluntary: self.voluntary.saturating_sub(earlier.voluntary),
+            involuntary: self.involuntary.saturating_sub(earlier.involuntary),
         }
     }
 
