@@ -225,10 +225,14 @@ async fn h2i_prefaces_that_are_none(transport: Transport) {
 async fn strangers_are_read_no_further_than_their_ration(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     let mut client = stranger(&scene).await;
-    client.send(call(1, ATTACH)).await;
-    // Well within the windows of a link. A ping now and then has the test notice if all of it is taken.
+    // The beginning of a message of 200 KiB, well within the windows of a link. A ping now and then has the test notice
+    // how much of it is taken. The windows hold once the settings have been acknowledged.
+    while client.frame().await.unwrap().kind != frame::SETTINGS {}
+    client.send(frame::any(frame::SETTINGS, frame::ACK, 0, "")).await;
+    client.settled().await.unwrap();
+    client.send([call(1, ATTACH), frame::data(1, [0, 0, 3, 32, 0])].concat()).await;
     let piece = [frame::data(1, vec![0; 16 * 1024]), frame::ping(*b"welcome?")].concat();
-    let _ = client.send(piece.repeat(64)).await;
+    let _ = client.send(piece.repeat(11)).await;
     let mut pongs = 0;
     while let Some(frame) = client.frame().await {
         pongs += usize::from(frame.kind == frame::PING && frame.flags & frame::ACK != 0);
