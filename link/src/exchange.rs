@@ -134,6 +134,11 @@ impl<F, H> Exchange<F, H> {
         ours && matches!(self.theirs, Theirs::Closed | Theirs::Discarded)
     }
 
+    /// Whether the peer's half ended cleanly and all of its body was taken.
+    pub(crate) fn is_read(&self) -> bool {
+        self.aborted.is_none() && self.theirs == Theirs::Closed && self.chunks.is_empty()
+    }
+
     /// Whether frames of this exchange wait for the link.
     pub(crate) fn has_frames(&self) -> bool {
         !self.interim_out.is_empty()

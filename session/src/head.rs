@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 use proto::{
-    HttpVersion, TunnelResponse,
+    TunnelResponse,
     fields::{is_field_value, is_token},
     headers::EndToEnd,
 };
@@ -18,8 +18,6 @@ pub struct ResponseHead {
     pub message: EndToEnd,
     /// The reason phrase, if the service used one of its own.
     pub reason: Option<Bytes>,
-    /// What the service answered with.
-    pub version: HttpVersion,
     /// Whether more heads follow, the last of which is the answer.
     pub interim: bool,
     /// The protocol that the connection switches to, with status 101.
@@ -53,7 +51,6 @@ impl ResponseHead {
             status,
             message,
             reason,
-            version: response.version(),
             interim: response.informational,
             upgrade: switches.then_some(upgrade),
         })

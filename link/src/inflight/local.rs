@@ -192,20 +192,12 @@ impl<F: Frame, H> InFlight<F, H> {
 
     /// Whether the peer's half ended cleanly and everything in it was taken.
     pub fn is_read(&self, id: Uuid) -> bool {
-        let read = |exchange: &super::Exchange<F, H>| {
-            exchange.aborted.is_none() && exchange.theirs == Theirs::Closed && exchange.chunks.is_empty()
-        };
-        self.exchanges.get(&id).is_none_or(|exchange| read(exchange))
+        self.exchanges.get(&id).is_none_or(|exchange| exchange.is_read())
     }
 
     /// Whether the peer's half ended cleanly and nothing of it is left to take, trailers neither.
     pub fn is_over(&self, id: Uuid) -> bool {
-        let over = |exchange: &super::Exchange<F, H>| {
-            exchange.aborted.is_none()
-                && exchange.theirs == Theirs::Closed
-                && exchange.chunks.is_empty()
-                && exchange.trailers_in.is_none()
-        };
+        let over = |exchange: &super::Exchange<F, H>| exchange.is_read() && exchange.trailers_in.is_none();
         self.exchanges.get(&id).is_some_and(|exchange| over(exchange))
     }
 
