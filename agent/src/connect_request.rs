@@ -16,7 +16,8 @@ pub fn signed(
     nonce: [u8; auth::NONCE_LEN],
     max_concurrent: u32,
 ) -> ConnectRequest {
-    let features = [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain];
+    let features =
+        [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain, Feature::Health];
     let mut request = ConnectRequest {
         agent_id: agent_id.to_string(),
         token: credential.token.to_string(),

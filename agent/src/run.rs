@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use proto::{drain, limits};
@@ -124,7 +124,7 @@ impl Agent {
             };
             let pause = match connected {
                 Ok(reached) => {
-                    let begun = Instant::now();
+                    let begun = link::now();
                     let leaving = self.serve(reached).await;
                     self.backoff.on_connected_for(begun.elapsed());
                     match leaving {
@@ -276,7 +276,7 @@ impl Agent {
     }
 
     fn pause(&mut self, reason: String, at_least: Option<Duration>) -> Duration {
-        let drawn = self.backoff.on_failure(Instant::now(), rand::random);
+        let drawn = self.backoff.on_failure(link::now(), rand::random);
         let retry_in = drawn + at_least.unwrap_or_default();
         (self.observer)(Event::Offline { reason, retry_in });
         retry_in

@@ -82,7 +82,7 @@ impl Session {
         let jitter = 0.8 + 0.4 * rand::random::<f64>();
         let interval = Duration::from_millis(accepted.heartbeat_interval_ms.max(100).into()).mul_f64(jitter);
         let patience = Duration::from_millis(accepted.heartbeat_timeout_ms.max(100).into());
-        let mut heartbeat = Heartbeat::new(interval, patience, Instant::now());
+        let mut heartbeat = Heartbeat::new(interval, patience, link::now());
         let mut beat = pin!(tokio::time::sleep_until(heartbeat.deadline().into()));
         let link = self.link.clone();
         let mut closed = pin!(link.closed());
@@ -93,7 +93,7 @@ impl Session {
             shutdown.clone(),
             self.refusing.clone()
         ));
-        link.table().ping(Instant::now());
+        link.table().ping(link::now());
         let reason = loop {
             tokio::select! {
                 frame = inbound.next() => {
@@ -102,7 +102,7 @@ impl Session {
                         Some(Err(error)) => break error.to_string(),
                         None => break "the gateway closed the link".to_owned(),
                     };
-                    let now = Instant::now();
+                    let now = link::now();
                     heartbeat.on_received(now);
                     if let Err(error) = self.on_frame(frame, now, &notices) {
                         link.close(CloseReason::Protocol(error.to_string()));
@@ -110,9 +110,9 @@ impl Session {
                     }
                 }
                 () = &mut beat => {
-                    match heartbeat.on_deadline(Instant::now()) {
+                    match heartbeat.on_deadline(link::now()) {
                         Beat::Wait => {}
-                        Beat::Ping => link.table().ping(Instant::now()),
+                        Beat::Ping => link.table().ping(link::now()),
                         Beat::Dead => {
                             link.close(CloseReason::Silent);
                             break format!("no heartbeat from the gateway within {} ms", patience.as_millis());
@@ -234,7 +234,7 @@ async fn farewell(
     // answer overtakes requests that were queued before it, a second one is needed to know that they have come.
     for _ in 0..2 {
         let answered = pongs.notified();
-        link.table().ping(Instant::now());
+        link.table().ping(link::now());
         if timeout(FENCE_TIMEOUT, answered).await.is_err() {
             break;
         }

@@ -9,7 +9,6 @@ use std::{
         },
     },
     task::{Context, Poll},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -17,7 +16,7 @@ use proto::{Fields, Frame, Header, tunnel_close::Reason};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use uuid::Uuid;
 
-use crate::{Abort, CloseReason, InFlight, OpenError, Opening, Outbound, Settings};
+use crate::{Abort, CloseReason, InFlight, OpenError, Opening, Outbound, Settings, clock::now};
 
 /// One link: its table of exchanges behind one lock, held for a few lines and never across an await. Cheap to clone.
 pub struct Link<F: Frame, H> {
@@ -47,7 +46,7 @@ impl<F: Frame, H> Shared<F, H> {
 impl<F: Frame, H> Link<F, H> {
     /// A link and the stream of frames that its transport shall carry away.
     pub fn new(settings: Settings) -> (Self, Outbound<F, H>) {
-        let table = Mutex::new(InFlight::new(settings, Instant::now()));
+        let table = Mutex::new(InFlight::new(settings, now()));
         let shared =
             Arc::new(Shared { table, closed: CancellationToken::new(), is_closed: AtomicBool::new(false) });
         (Self { shared: Arc::clone(&shared) }, Outbound::new(shared))
@@ -94,7 +93,7 @@ impl<F: Frame, H> Link<F, H> {
         opening: Opening,
         head: impl FnOnce(u32) -> F,
     ) -> Result<Opened<F, H>, OpenError> {
-        self.table().open(id, opening, Instant::now(), head)?;
+        self.table().open(id, opening, now(), head)?;
         let sender = (!opening.end).then(|| Sender { half: self.half(id) });
         Ok(Opened { sender, receiver: Receiver { half: self.half(id) } })
     }
@@ -104,7 +103,7 @@ impl<F: Frame, H> Link<F, H> {
     /// # Errors
     /// [`OpenError`]; the caller refuses the exchange towards the peer.
     pub fn take_up(&self, id: Uuid, body: Bytes, end: bool, credit: u32) -> Result<TakenUp<F, H>, OpenError> {
-        self.table().take_up(id, body, end, credit, Instant::now())?;
+        self.table().take_up(id, body, end, credit, now())?;
         Ok(TakenUp { sender: Sender { half: self.half(id) }, receiver: Receiver { half: self.half(id) } })
     }
 
@@ -157,12 +156,12 @@ pub struct Sender<F: Frame, H> {
 impl<F: Frame, H> Sender<F, H> {
     /// Sends our head on an exchange that the peer opened, see [`InFlight::send_head`].
     pub fn send_head(&mut self, head: F, inline: usize, end: bool) {
-        self.half.shared.table().send_head(self.half.id, head, inline, end, Instant::now());
+        self.half.shared.table().send_head(self.half.id, head, inline, end, now());
     }
 
     /// Sends an interim response before our head, see [`InFlight::send_interim`].
     pub fn send_interim(&mut self, head: F) {
-        self.half.shared.table().send_interim(self.half.id, head, Instant::now());
+        self.half.shared.table().send_interim(self.half.id, head, now());
     }
 
     /// Queues a chunk, as fast as the peer's credit and the link allow.
@@ -256,7 +255,7 @@ impl<F: Frame, H> Receiver<F, H> {
     /// # Errors
     /// The [`Abort`] that ended the exchange.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Abort>>> {
-        self.half.shared.table().poll_chunk(self.half.id, Instant::now(), cx)
+        self.half.shared.table().poll_chunk(self.half.id, now(), cx)
     }
 
     /// Whether the peer's half ended cleanly and everything in it was taken.

@@ -179,6 +179,11 @@ impl<F: Frame, H> InFlight<F, H> {
         self.push_control(proto::ControlMessage::ping(payload));
     }
 
+    /// What PONGs tell the peer from now on, see `ControlMessage.reconnect_spread_ms`.
+    pub fn advise_reconnect_spread(&mut self, reconnect_spread_ms: u32) {
+        self.lanes.advise_reconnect_spread(reconnect_spread_ms);
+    }
+
     /// Gives up the exchanges whose answer is overdue or that rest for too long, at `now`. Returns whether any are
     /// left to watch.
     pub fn expire(&mut self, now: Instant) -> bool {

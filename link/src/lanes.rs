@@ -13,6 +13,8 @@ pub(crate) struct Lanes<F> {
     control: VecDeque<F>,
     /// One slot, not a queue: whoever floods us with PINGs gets the last one answered.
     pong: Option<Bytes>,
+    /// What a PONG says besides.
+    reconnect_spread_ms: u32,
     heads: VecDeque<Uuid>,
     bodies: VecDeque<Uuid>,
 }
@@ -27,7 +29,13 @@ pub(crate) enum Next<F> {
 
 impl<F: Frame> Lanes<F> {
     pub(crate) fn new() -> Self {
-        Self { control: VecDeque::new(), pong: None, heads: VecDeque::new(), bodies: VecDeque::new() }
+        Self {
+            control: VecDeque::new(),
+            pong: None,
+            reconnect_spread_ms: 0,
+            heads: VecDeque::new(),
+            bodies: VecDeque::new(),
+        }
     }
 
     pub(crate) fn push_control(&mut self, frame: F) {
@@ -36,6 +44,10 @@ impl<F: Frame> Lanes<F> {
 
     pub(crate) fn push_pong(&mut self, payload: Bytes) {
         self.pong = Some(payload);
+    }
+
+    pub(crate) fn advise_reconnect_spread(&mut self, reconnect_spread_ms: u32) {
+        self.reconnect_spread_ms = reconnect_spread_ms;
     }
 
     pub(crate) fn push_head(&mut self, id: Uuid) {
@@ -49,7 +61,7 @@ impl<F: Frame> Lanes<F> {
 
     pub(crate) fn next(&mut self) -> Option<Next<F>> {
         if let Some(payload) = self.pong.take() {
-            return Some(Next::Control(ControlMessage::pong(payload).into()));
+            return Some(Next::Control(ControlMessage::pong(payload, self.reconnect_spread_ms).into()));
         }
         if let Some(frame) = self.control.pop_front() {
             return Some(Next::Control(frame));

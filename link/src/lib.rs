@@ -4,6 +4,7 @@
 //!   their frames leave. Synchronous and deterministic: frames and times go in, frames and wake-ups come out.
 //! - [`Link`]: the same table behind one lock, with async faces: [`Sender`] and [`Receiver`] for the two halves of an
 //!   exchange, [`Outbound`] for the transport that carries the frames away.
+//! - [`Lifecycle`]: the states of a link, as logs, metrics and people see them.
 //! - [`Heartbeat`] and [`Silence`]: when to ping and when to give a peer up.
 //! - [`Beginning`]: what of a body can travel inside its head.
 //! - [`LinkError`], [`CloseReason`], [`Abort`]: why a transport, a link, an exchange ended.
@@ -14,6 +15,7 @@
 mod beginning;
 mod budget;
 mod chunks;
+mod clock;
 mod end;
 mod exchange;
 mod handles;
@@ -21,15 +23,18 @@ mod heartbeat;
 mod id_hasher;
 mod inflight;
 mod lanes;
+mod lifecycle;
 mod outbound;
 mod rtt;
 mod strikes;
 
 pub use beginning::{Beginning, Ending};
 pub use budget::Budget;
+pub use clock::now;
 pub use end::{Abort, CloseReason, LinkError};
 pub use handles::{Link, Opened, Receiver, Sender, TakenUp};
 pub use heartbeat::{Beat, Heartbeat, Silence};
 pub use inflight::{InFlight, OpenError, Opening, ReaderGone, Settings};
+pub use lifecycle::{IllegalEvent, LifeEvent, Lifecycle, LinkState};
 pub use outbound::Outbound;
 pub use strikes::TooManyViolations;

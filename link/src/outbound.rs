@@ -3,13 +3,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
 };
 
 use futures_core::Stream;
 use proto::Frame;
 
-use crate::{CloseReason, handles::Shared};
+use crate::{CloseReason, clock::now, handles::Shared};
 
 /// The frames that a transport writes, in the order in which they shall leave. Ends once the link is closed and what was
 /// queued has been taken. Dropping it closes the link: nothing can leave any more.
@@ -35,7 +34,7 @@ impl<F: Frame, H> Stream for Outbound<F, H> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F>> {
         let mut table = self.shared.table();
-        if let Some(frame) = table.next_frame(Instant::now()) {
+        if let Some(frame) = table.next_frame(now()) {
             return Poll::Ready(Some(frame));
         }
         match table.poll_closed(cx) {

@@ -61,7 +61,7 @@ macro_rules! own_frames {
 }
 
 own_frames! {
-    AgentFrame, agent_frame { Connect(ConnectRequest), Response(TunnelResponse) }
+    AgentFrame, agent_frame { Connect(ConnectRequest), Response(TunnelResponse), Health(Health) }
     GatewayFrame, gateway_frame { Accepted(ConnectAccepted), Error(ConnectError), Request(TunnelRequest) }
 }
 
@@ -85,12 +85,12 @@ impl TunnelClose {
 impl ControlMessage {
     /// A PING that the peer answers with the same payload.
     pub fn ping(payload: bytes::Bytes) -> Self {
-        Self { r#type: control_message::Type::Ping.into(), payload }
+        Self { r#type: control_message::Type::Ping.into(), payload, reconnect_spread_ms: 0 }
     }
 
-    /// The answer to a PING.
-    pub fn pong(payload: bytes::Bytes) -> Self {
-        Self { r#type: control_message::Type::Pong.into(), payload }
+    /// The answer to a PING, with a gateway's advice for the loss of the link.
+    pub fn pong(payload: bytes::Bytes, reconnect_spread_ms: u32) -> Self {
+        Self { r#type: control_message::Type::Pong.into(), payload, reconnect_spread_ms }
     }
 }
 

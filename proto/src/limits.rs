@@ -54,6 +54,8 @@ pub const H2_MAX_HEADER_LIST: u32 = 16 * 1024;
 
 /// Requests in progress at a time on one session.
 pub const MAX_CONCURRENT: u32 = 1024;
+/// Links of one agent process at a time.
+pub const MAX_CONNECTIONS: u32 = 16;
 /// How long a peer may take to send its first frame, and the gateway to answer it.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Silence after which an agent sends a PING.

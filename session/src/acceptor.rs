@@ -3,7 +3,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::{Stream, StreamExt as _};
@@ -220,7 +220,7 @@ impl Inner {
         if self.draining.is_cancelled() {
             return Err(Rejection::Draining);
         }
-        self.authenticator.verify(request, &info.authority, unix_millis(), Instant::now())
+        self.authenticator.verify(request, &info.authority, unix_millis(), link::now())
     }
 
     fn refuse(&self, rejection: Rejection, link: &GatewayLink) {
@@ -252,7 +252,7 @@ impl Inner {
             // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
             table.cork();
             table.push_control(accepted);
-            table.ping(Instant::now());
+            table.ping(link::now());
             table.inline_limit()
         };
         let session = Arc::new(Session {
@@ -261,6 +261,8 @@ impl Inner {
             agent_id,
             token,
             instance_id: request.instance_id,
+            connection: request.connection,
+            serving: AtomicBool::new(true),
             transport: info.transport,
             peer: info.peer,
             link,
@@ -338,8 +340,8 @@ impl Inner {
 }
 
 fn common_features(request: &ConnectRequest) -> Vec<i32> {
-    let ours = [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain].map(i32::from);
-    ours.into_iter().filter(|feature| request.features.contains(feature)).collect()
+    let ours = [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain, Feature::Health];
+    ours.map(i32::from).into_iter().filter(|feature| request.features.contains(feature)).collect()
 }
 
 fn millis(duration: Duration) -> u32 {

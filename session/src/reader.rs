@@ -9,7 +9,7 @@ use std::{
 use futures_util::{Stream, StreamExt as _};
 use http::StatusCode;
 use link::{CloseReason, LinkError, Silence, TooManyViolations};
-use proto::{AgentFrame, Drain, TunnelResponse, agent_frame, drain, parse_id};
+use proto::{AgentFrame, Drain, Health, TunnelResponse, agent_frame, drain, parse_id};
 use tracing::{debug, info};
 
 use crate::{Registration, ResponseHead, session::Session};
@@ -30,7 +30,7 @@ pub(crate) async fn run(
 ) -> CloseReason {
     let mut inbound = pin!(inbound);
     let mut closed = pin!(session.link.closed());
-    let mut silence = Silence::new(watch.silence_limit, Instant::now());
+    let mut silence = Silence::new(watch.silence_limit, link::now());
     let mut check = pin!(tokio::time::sleep_until(silence.deadline().into()));
     let mut retired = pin!(retirement(session, watch.grace_period));
     let mut registration = Some(watch.registration);
@@ -45,7 +45,7 @@ pub(crate) async fn run(
                     }
                     None => return CloseReason::Gone,
                 };
-                let now = Instant::now();
+                let now = link::now();
                 silence.on_received(now);
                 if let Some(agent_frame::Frame::Drain(_)) = frame.frame {
                     info!("agent drains");
@@ -58,7 +58,7 @@ pub(crate) async fn run(
             }
             () = &mut closed => return CloseReason::Gone,
             () = &mut check => {
-                if silence.deadline() <= Instant::now() {
+                if silence.deadline() <= link::now() {
                     return CloseReason::Silent;
                 }
                 check.as_mut().reset(silence.deadline().into());
@@ -100,10 +100,25 @@ fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), Cl
             outcome
         }
         Some(Frame::Connect(_)) => return Err(CloseReason::Protocol("a second ConnectRequest".into())),
+        Some(Frame::Health(health)) => {
+            on_health(session, &health);
+            Ok(())
+        }
         // A kind from a later version: it was not negotiated, so nothing relies on it.
         Some(Frame::Drain(_)) | None => Ok(()),
     };
     outcome.map_err(|too_many: TooManyViolations| CloseReason::Protocol(too_many.to_string()))
+}
+
+fn on_health(session: &Session, health: &Health) {
+    if session.set_serving(health.serving) == health.serving {
+        return;
+    }
+    if health.serving {
+        info!("the agent's service can be asked again");
+    } else {
+        info!(reason = ?health.message, "the agent's service cannot be asked");
+    }
 }
 
 fn on_response(

@@ -31,7 +31,7 @@ impl Registry {
         let replaced: Vec<Arc<Session>> = {
             let mut agents = self.write();
             let sessions = agents.entry(session.agent_id().clone()).or_default();
-            let replaced = sessions.extract_if(.., |older| older.is_same_instance(session)).collect();
+            let replaced = sessions.extract_if(.., |older| older.is_same_link(session)).collect();
             sessions.push(Arc::clone(session));
             replaced
         };

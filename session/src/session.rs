@@ -1,7 +1,10 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,10 @@ pub struct Session {
     pub(crate) agent_id: AgentId,
     pub(crate) token: TokenId,
     pub(crate) instance_id: String,
+    /// Which of the instance's links this is.
+    pub(crate) connection: u32,
+    /// Whether the agent's service can be asked.
+    pub(crate) serving: AtomicBool,
     pub(crate) transport: &'static str,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) link: GatewayLink,
@@ -163,6 +170,21 @@ impl Session {
         !self.instance_id.is_empty() && self.instance_id == other.instance_id && self.token == other.token
     }
 
+    /// Whether both are the same of one agent process's links, of which only the newest counts.
+    pub(crate) fn is_same_link(&self, other: &Self) -> bool {
+        self.connection == other.connection && self.is_same_instance(other)
+    }
+
+    /// Whether the agent says that its service can be asked.
+    pub fn is_serving(&self) -> bool {
+        self.serving.load(Relaxed)
+    }
+
+    /// Takes note of what the agent says, and returns what it said before.
+    pub(crate) fn set_serving(&self, serving: bool) -> bool {
+        self.serving.swap(serving, Relaxed)
+    }
+
     #[cfg(test)]
     pub(crate) fn for_tests(agent_id: &str, instance_id: &str) -> Arc<Self> {
         let (link, outbound) =
@@ -173,6 +195,8 @@ impl Session {
             agent_id: AgentId::parse(agent_id).expect("a valid id"),
             token: TokenId::parse("itk_test").expect("a valid token id"),
             instance_id: instance_id.to_owned(),
+            connection: 0,
+            serving: AtomicBool::new(true),
             transport: "test",
             peer: None,
             link,

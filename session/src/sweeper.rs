@@ -43,7 +43,7 @@ impl Sweeper {
                 self.inner.arrived.notified().await;
             }
             tokio::time::sleep(TICK).await;
-            self.sweep(Instant::now());
+            self.sweep(link::now());
         }
     }
 

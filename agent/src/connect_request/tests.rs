@@ -50,5 +50,6 @@ fn what_is_negotiated_is_what_this_agent_can_do() {
     assert_eq!(request.initial_window, limits::INITIAL_WINDOW);
     assert_eq!(request.max_concurrent, 5);
     let features: Vec<_> = request.features().collect();
-    assert_eq!(features, [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain]);
+    let all = [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain, Feature::Health];
+    assert_eq!(features, all);
 }

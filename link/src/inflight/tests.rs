@@ -471,7 +471,7 @@ fn a_ping_is_answered_once_however_many_arrive() {
         table.on_control(proto::ControlMessage::ping(payload.to_be_bytes().to_vec().into()), now).unwrap();
     }
     let frames: Vec<_> = std::iter::from_fn(|| table.next_frame(now)).collect();
-    assert_eq!(frames, [proto::ControlMessage::pong(9_999u16.to_be_bytes().to_vec().into()).into()]);
+    assert_eq!(frames, [proto::ControlMessage::pong(9_999u16.to_be_bytes().to_vec().into(), 0).into()]);
 }
 
 #[test]

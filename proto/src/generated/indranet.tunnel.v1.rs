@@ -3,7 +3,7 @@
 /// before anyone relies on it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AgentFrame {
-    #[prost(oneof = "agent_frame::Frame", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "agent_frame::Frame", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub frame: ::core::option::Option<agent_frame::Frame>,
 }
 /// Nested message and enum types in `AgentFrame`.
@@ -26,6 +26,9 @@ pub mod agent_frame {
         Control(super::ControlMessage),
         #[prost(message, tag = "7")]
         Drain(super::Drain),
+        /// FEATURE_HEALTH: whether the local service can be asked
+        #[prost(message, tag = "8")]
+        Health(super::Health),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -104,6 +107,11 @@ pub struct ConnectRequest {
     /// host the agent dialled, lower case, without port; part of the transcript.
     #[prost(string, tag = "14")]
     pub audience: ::prost::alloc::string::String,
+    /// Empty: the gateway takes it from the link's own authority or Host
+    ///
+    /// which of the instance's links this is, counted from 0. A link of the same instance
+    #[prost(uint32, tag = "15")]
+    pub connection: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConnectAccepted {
@@ -440,6 +448,9 @@ pub struct ControlMessage {
     /// at most 64 bytes; ours: 8 bytes, sender's monotonic clock
     #[prost(bytes = "bytes", tag = "2")]
     pub payload: ::prost::bytes::Bytes,
+    /// in a PONG of the gateway: should this link be lost, wait a random time up to this
+    #[prost(uint32, tag = "3")]
+    pub reconnect_spread_ms: u32,
 }
 /// Nested message and enum types in `ControlMessage`.
 pub mod control_message {
@@ -483,6 +494,16 @@ pub mod control_message {
             }
         }
     }
+}
+/// Whether the agent's local service can be asked. Until the first of these it counts as serving. A gateway takes an
+/// agent that does not serve out of the choice.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Health {
+    #[prost(bool, tag = "1")]
+    pub serving: bool,
+    /// for logs, at most 256 bytes
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
 }
 /// No new requests on this connection; those in progress may finish until the deadline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -584,6 +605,8 @@ pub enum Feature {
     /// 1xx other than 101
     Informational = 3,
     Drain = 4,
+    /// Health
+    Health = 5,
 }
 impl Feature {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -597,6 +620,7 @@ impl Feature {
             Self::Upgrade => "FEATURE_UPGRADE",
             Self::Informational => "FEATURE_INFORMATIONAL",
             Self::Drain => "FEATURE_DRAIN",
+            Self::Health => "FEATURE_HEALTH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -607,6 +631,7 @@ impl Feature {
             "FEATURE_UPGRADE" => Some(Self::Upgrade),
             "FEATURE_INFORMATIONAL" => Some(Self::Informational),
             "FEATURE_DRAIN" => Some(Self::Drain),
+            "FEATURE_HEALTH" => Some(Self::Health),
             _ => None,
         }
     }

@@ -48,12 +48,20 @@ pub fn window(id: impl AsRef<[u8]>, credit: u32) -> TunnelWindow {
 
 /// A PING.
 pub fn ping(payload: impl Into<Bytes>) -> ControlMessage {
-    ControlMessage { r#type: control_message::Type::Ping.into(), payload: payload.into() }
+    ControlMessage {
+        r#type: control_message::Type::Ping.into(),
+        payload: payload.into(),
+        ..ControlMessage::default()
+    }
 }
 
 /// A PONG.
 pub fn pong(payload: impl Into<Bytes>) -> ControlMessage {
-    ControlMessage { r#type: control_message::Type::Pong.into(), payload: payload.into() }
+    ControlMessage {
+        r#type: control_message::Type::Pong.into(),
+        payload: payload.into(),
+        ..ControlMessage::default()
+    }
 }
 
 fn id_bytes(id: impl AsRef<[u8]>) -> Bytes {

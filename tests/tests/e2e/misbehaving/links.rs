@@ -53,7 +53,7 @@ async fn frames_of_an_unknown_kind_are_ignored(transport: Transport) {
     for _ in 0..1000 {
         scene.rogue.send(AgentFrame::default());
         scene.rogue.send_bytes(b"\xfa\x01\x03new".to_vec()); // field 31
-        scene.rogue.send(proto::ControlMessage { r#type: 77, payload: Bytes::new() });
+        scene.rogue.send(proto::ControlMessage { r#type: 77, ..proto::ControlMessage::default() });
     }
     scene.assert_unharmed().await;
 }
