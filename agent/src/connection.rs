@@ -89,7 +89,7 @@ impl ConnectFailure {
 
 impl Connector {
     pub(crate) fn new(config: Arc<Config>) -> Self {
-        let budget = Budget::new(limits::PROCESS_BUDGET);
+        let budget = Budget::new(limits::PROCESS_MEMORY);
         Self { config, instance_id: Uuid::new_v4(), clock_offset: AtomicI64::new(0), budget }
     }
 

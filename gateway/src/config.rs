@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use proto::{AgentId, limits};
-use session::LobbyLimits;
+use session::{Instances, LobbyLimits};
 
 use crate::{
     Pages,
@@ -87,6 +87,12 @@ pub struct Limits {
     pub grace_period: Duration,
     /// Requests in progress at a time on one session: 503 beyond it.
     pub max_concurrent: u32,
+    /// Bytes of bodies that all requests together may hold: 503 beyond it.
+    pub body_memory: u64,
+    /// How long a request waits for an agent that was lost a moment ago.
+    pub offline_grace: Duration,
+    /// What becomes of other agent processes that have the same id.
+    pub instances: Instances,
     /// Time to read a request head.
     pub header_timeout: Duration,
     /// The pause allowed between two requests of one connection.
@@ -104,6 +110,9 @@ impl Default for Limits {
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: limits::MAX_CONCURRENT,
+            body_memory: limits::PROCESS_MEMORY,
+            offline_grace: Duration::from_secs(2),
+            instances: Instances::Pool,
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             lobby: LobbyLimits::default(),

@@ -1,6 +1,7 @@
 //! The gateway: public HTTP in, agents' links out.
 
 mod admin;
+mod agents;
 mod client;
 mod config;
 mod connections;
@@ -25,4 +26,5 @@ pub use config::{Config, EdgeConfig, InvalidUrlTemplate, Limits, PolicySource, R
 pub use error::Pages;
 pub use reactors::Reactors;
 pub use server::{Addresses, Gateway, ServeError, serve};
+pub use session::Instances;
 pub use tokens::{TokenFile, TokenFileError};

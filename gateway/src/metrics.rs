@@ -35,10 +35,10 @@ pub(crate) struct RequestMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(sessions: Arc<session::Registry>) -> Self {
         let mut registry = Registry::with_prefix("indranet");
-        let sessions =
-            session::Metrics::register(&mut registry, &[grpc::TRANSPORT, ws_bridge::server::TRANSPORT]);
+        let transports = [grpc::TRANSPORT, ws_bridge::server::TRANSPORT];
+        let sessions = session::Metrics::register(&mut registry, &transports, sessions);
         let requests = Arc::new(RequestMetrics::register(&mut registry));
         Self { registry, sessions, requests }
     }

@@ -9,7 +9,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use proto::{AgentId, limits};
-use session::{Acceptor, Authenticator, Credentials, Lobby, PublicUrls, Registry, Terms, Visitor};
+use session::{Acceptor, Authenticator, Credentials, Dispatcher, Lobby, Registry, Terms, Visitor};
 use tokio::net::TcpStream;
 use tokio_util::{
     sync::CancellationToken,
@@ -22,8 +22,9 @@ use ws_bridge::server::Bridge;
 use crate::{
     Config, Limits, Reactors, TokenFileError,
     admin::Admin,
+    agents::{self, Rulebook},
     connections::{Connection, Connections, run},
-    edge::{Edge, Hosts},
+    edge::Edge,
     grpc::GrpcService,
     ingress::{Ingress, h1::Patience, public},
     listener::Listener,
@@ -143,7 +144,12 @@ impl Gateway {
 
     /// The URLs under which an agent will be reachable.
     pub fn public_urls(&self, agent_id: &AgentId) -> Vec<String> {
-        public_urls(&self.config, self.config.edge.policies.hosts(), self.addresses.http.port(), agent_id)
+        agents::public_urls(
+            &self.config,
+            self.config.edge.policies.hosts(),
+            self.addresses.http.port(),
+            agent_id,
+        )
     }
 
     /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
@@ -154,22 +160,23 @@ impl Gateway {
     pub async fn run(self, reactors: Reactors, shutdown: Shutdown) -> Result<(), ServeError> {
         let Self { config, authenticator, http, grpc, ws, admin, addresses, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
-        let metrics = Arc::new(Metrics::new());
-        let registry = Arc::new(Registry::default());
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
+        let metrics = Arc::new(Metrics::new(Arc::clone(&registry)));
         let edge = Arc::new(Edge::new(&config.edge));
         let acceptor = Acceptor::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             metrics.sessions.clone(),
             terms(&config),
-            urls_of(&config, &edge, addresses.http.port()),
+            Box::new(Rulebook::new(&config, &edge, addresses.http.port())),
         );
         let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
         let ingress = Arc::new(Ingress {
             domains: Domains::new(&config.domains),
             edge: Arc::clone(&edge),
             pages: config.edge.pages,
-            registry,
+            dispatcher: Dispatcher::new(registry, metrics.sessions.clone()),
             authenticator: Arc::clone(&authenticator),
             metrics: Arc::clone(&metrics.requests),
             draining: drain.clone(),
@@ -253,33 +260,15 @@ async fn finish(
 
 fn terms(config: &Config) -> Terms {
     let limits = &config.limits;
-    let policies = &config.edge.policies;
     Terms {
         gateway_id: config.gateway_id.clone(),
-        response_timeout: policies.response_timeout().unwrap_or(limits.response_timeout),
-        response_timeouts: policies.response_timeouts(),
         idle_timeout: limits.idle_timeout,
         heartbeat_interval: limits.heartbeat_interval,
         heartbeat_timeout: limits.heartbeat_timeout,
         grace_period: limits.grace_period,
         max_concurrent: limits.max_concurrent,
+        body_memory: limits.body_memory,
     }
-}
-
-fn urls_of(config: &Config, edge: &Arc<Edge>, port: u16) -> Box<PublicUrls> {
-    let (config, edge) = (config.clone(), Arc::clone(edge));
-    Box::new(move |agent_id| public_urls(&config, edge.rules().hosts(), port, agent_id))
-}
-
-/// A URL for the agent's id, and one for each host name that it has besides.
-fn public_urls(config: &Config, hosts: &Hosts, port: u16, agent_id: &AgentId) -> Vec<String> {
-    let hosts = hosts.of(agent_id);
-    if let Some(template) = &config.public_url {
-        return [template.url(agent_id)].into_iter().chain(hosts.map(|host| template.url_of(host))).collect();
-    }
-    let port = if port == 80 { String::new() } else { format!(":{port}") };
-    let names = config.domains.iter().map(|domain| format!("{agent_id}.{domain}"));
-    names.chain(hosts.map(str::to_owned)).map(|name| format!("http://{name}{port}")).collect()
 }
 
 fn patience(limits: &Limits) -> Patience {

@@ -27,6 +27,7 @@ mod lifecycle;
 mod outbound;
 mod rtt;
 mod strikes;
+mod trust;
 
 pub use beginning::{Beginning, Ending};
 pub use budget::Budget;
@@ -38,3 +39,4 @@ pub use inflight::{InFlight, OpenError, Opening, ReaderGone, Settings};
 pub use lifecycle::{IllegalEvent, LifeEvent, Lifecycle, LinkState};
 pub use outbound::Outbound;
 pub use strikes::TooManyViolations;
+pub use trust::Doubt;

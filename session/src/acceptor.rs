@@ -1,13 +1,12 @@
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::{Stream, StreamExt as _};
-use link::{Budget, CloseReason, Link, LinkError, ReaderGone, Settings};
+use link::{Budget, CloseReason, LifeEvent, Lifecycle, Link, LinkError, ReaderGone, Settings};
 use prost::Message as _;
 use proto::{AgentFrame, AgentId, ConnectAccepted, ConnectRequest, Feature, agent_frame, auth, limits};
 use tokio_util::{
@@ -18,7 +17,7 @@ use tracing::{Instrument as _, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    Authenticated, Authenticator, Metrics, Registry, Rejection, Visitor,
+    Authenticated, Authenticator, Instances, Metrics, Registry, Rejection, Visitor,
     reader::{self, Watch},
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
@@ -29,10 +28,6 @@ use crate::{
 pub struct Terms {
     /// The gateway's name for itself.
     pub gateway_id: String,
-    /// See [`limits::RESPONSE_TIMEOUT`].
-    pub response_timeout: Duration,
-    /// The same for agents that have one of their own.
-    pub response_timeouts: HashMap<AgentId, Duration>,
     /// See [`limits::IDLE_TIMEOUT`]; zero is for ever.
     pub idle_timeout: Duration,
     /// See [`limits::HEARTBEAT_INTERVAL`].
@@ -43,25 +38,20 @@ pub struct Terms {
     pub grace_period: Duration,
     /// Requests in progress at a time on one session.
     pub max_concurrent: u32,
-}
-
-impl Terms {
-    fn response_timeout(&self, agent_id: &AgentId) -> Duration {
-        self.response_timeouts.get(agent_id).copied().unwrap_or(self.response_timeout)
-    }
+    /// Bytes of bodies that all sessions together may hold, see [`limits::PROCESS_MEMORY`].
+    pub body_memory: u64,
 }
 
 impl Default for Terms {
     fn default() -> Self {
         Self {
             gateway_id: "gateway".to_owned(),
-            response_timeout: limits::RESPONSE_TIMEOUT,
-            response_timeouts: HashMap::new(),
             idle_timeout: limits::IDLE_TIMEOUT,
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: limits::MAX_CONCURRENT,
+            body_memory: limits::PROCESS_MEMORY,
         }
     }
 }
@@ -79,8 +69,15 @@ pub struct LinkInfo {
     pub visitor: Visitor,
 }
 
-/// How an agent's public URLs are made.
-pub type PublicUrls = dyn Fn(&AgentId) -> Vec<String> + Send + Sync;
+/// What is said about agents one by one, asked whenever one connects.
+pub trait AgentRules: Send + Sync {
+    /// Where the agent is reachable.
+    fn public_urls(&self, agent_id: &AgentId) -> Vec<String>;
+    /// See [`limits::RESPONSE_TIMEOUT`].
+    fn response_timeout(&self, agent_id: &AgentId) -> Duration;
+    /// What becomes of other processes that have the same id.
+    fn instances(&self, agent_id: &AgentId) -> Instances;
+}
 
 /// Turns links into sessions: reads the first frame, checks it, registers the agent and runs its session to the end.
 /// Cheap to clone.
@@ -94,7 +91,7 @@ struct Inner {
     registry: Arc<Registry>,
     metrics: Metrics,
     terms: Terms,
-    public_urls: Box<PublicUrls>,
+    rules: Box<dyn AgentRules>,
     budget: Budget,
     sweeper: Sweeper,
     sessions: TaskTracker,
@@ -109,17 +106,17 @@ impl Acceptor {
         registry: Arc<Registry>,
         metrics: Metrics,
         terms: Terms,
-        public_urls: Box<PublicUrls>,
+        rules: Box<dyn AgentRules>,
     ) -> Self {
-        let sweeper = Sweeper::default();
+        let sweeper = Sweeper::new(Arc::clone(&registry), terms.heartbeat_timeout);
         let sweep = AbortOnDropHandle::new(tokio::spawn(sweeper.clone().run()));
         let inner = Inner {
             authenticator,
             registry,
             metrics,
+            budget: Budget::new(terms.body_memory),
             terms,
-            public_urls,
-            budget: Budget::new(limits::PROCESS_BUDGET),
+            rules,
             sweeper,
             sessions: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -185,7 +182,7 @@ pub(crate) fn settings(terms: &Terms, budget: &Budget) -> Settings {
         send_window: limits::INITIAL_WINDOW,
         recv_window: limits::INITIAL_WINDOW,
         reader_gone: ReaderGone::Cancel,
-        response_timeout: Some(terms.response_timeout),
+        response_timeout: None, // the agent's, once it is known
         idle_timeout: Some(terms.idle_timeout).filter(|idle| !idle.is_zero()),
         budget: budget.clone(),
     }
@@ -236,33 +233,34 @@ impl Inner {
     where
         S: Stream<Item = Result<AgentFrame, LinkError>>,
     {
-        info.visitor.accept();
         let id = Uuid::now_v7();
         let span = tracing::Span::current();
         span.record("agent", tracing::field::display(&authenticated.agent_id));
         span.record("id", tracing::field::display(id));
 
-        let accepted = self.accepted(id, &authenticated);
+        let response_timeout = self.rules.response_timeout(&authenticated.agent_id);
+        let accepted = self.accepted(id, &authenticated, response_timeout);
         let Authenticated { agent_id, token, request, secret } = authenticated;
         let features = accepted.features.clone();
         let inline_limit = {
             let mut table = link.table();
             table.agree(accepted.max_concurrent as usize, request.initial_window);
-            table.set_response_timeout(Some(self.terms.response_timeout(&agent_id)));
+            table.set_response_timeout(Some(response_timeout));
             // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
             table.cork();
-            table.push_control(accepted);
-            table.ping(link::now());
             table.inline_limit()
         };
+        let instances = self.rules.instances(&agent_id);
         let session = Arc::new(Session {
             id,
-            timeout_ms: millis(self.terms.response_timeout(&agent_id)),
+            timeout_ms: millis(response_timeout),
             agent_id,
             token,
             instance_id: request.instance_id,
             connection: request.connection,
             serving: AtomicBool::new(true),
+            suspect: AtomicBool::new(false),
+            life: Mutex::new(Lifecycle::authenticating(link::now())),
             transport: info.transport,
             peer: info.peer,
             link,
@@ -272,9 +270,19 @@ impl Inner {
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),
         });
+        let registration = match self.registry.register(&session, instances) {
+            Ok(registration) => registration,
+            Err(in_use) => return self.refuse(in_use.into(), &session.link),
+        };
         let _presence = self.registry.enter(&session);
-        let registration = self.registry.register(&session);
-        session.link.table().uncork();
+        info.visitor.accept();
+        session.live_through(LifeEvent::Accepted);
+        {
+            let mut table = session.link.table();
+            table.push_control(accepted);
+            table.ping(link::now());
+            table.uncork();
+        }
         // Closes the gaps between verifying and registering: a drain or a revocation may have come in between.
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);
@@ -292,6 +300,7 @@ impl Inner {
             silence_limit: self.silence_limit(),
             grace_period: self.terms.grace_period,
             registration,
+            registry: &self.registry,
         };
         let reason = reader::run(&session, inbound, watch).await;
         sessions.dec();
@@ -302,11 +311,17 @@ impl Inner {
             warn!(what, "agent broke the protocol, session closed");
         }
         session.close(reason);
+        session.live_through(LifeEvent::Lost);
         let reason = session.link.table().close_reason().cloned();
         info!(reason = ?reason, "agent disconnected");
     }
 
-    fn accepted(&self, session_id: Uuid, authenticated: &Authenticated) -> ConnectAccepted {
+    fn accepted(
+        &self,
+        session_id: Uuid,
+        authenticated: &Authenticated,
+        response_timeout: Duration,
+    ) -> ConnectAccepted {
         let Authenticated { agent_id, secret, request, .. } = authenticated;
         let terms = &self.terms;
         let session_id = session_id.to_string();
@@ -323,8 +338,8 @@ impl Inner {
                 0 => terms.max_concurrent,
                 wanted => wanted.min(terms.max_concurrent),
             },
-            response_timeout_ms: millis(terms.response_timeout(agent_id)),
-            public_urls: (self.public_urls)(agent_id),
+            response_timeout_ms: millis(response_timeout),
+            public_urls: self.rules.public_urls(agent_id),
             server_time: unix_millis(),
             gateway_id: terms.gateway_id.clone(),
             server_signature: auth::sign(secret, &transcript).to_vec().into(),

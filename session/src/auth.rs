@@ -8,7 +8,7 @@ use std::{
 
 use proto::{AgentId, ConnectError, ConnectRequest, Secret, TokenId, auth, connect_error::Code, limits};
 
-use crate::credentials::Credentials;
+use crate::{InUse, credentials::Credentials};
 
 mod replay;
 #[cfg(test)]
@@ -68,6 +68,9 @@ pub enum Rejection {
     /// The gateway takes no new agents.
     #[error("the gateway is shutting down")]
     Draining,
+    /// There is no place for one more session of this agent.
+    #[error(transparent)]
+    InUse(#[from] InUse),
 }
 
 impl Rejection {
@@ -82,8 +85,11 @@ impl Rejection {
             Self::Version => (Code::Version, 0),
             Self::Busy => (Code::Limit, 5_000),
             Self::Draining => (Code::Unavailable, 1_000),
+            Self::InUse(InUse::Refused) => (Code::AgentIdInUse, 10_000),
+            Self::InUse(InUse::Full) => (Code::Limit, 10_000),
         };
-        let retryable = matches!(self, Self::ClockSkew | Self::Replayed | Self::Busy | Self::Draining);
+        let retryable =
+            matches!(self, Self::ClockSkew | Self::Replayed | Self::Busy | Self::Draining | Self::InUse(_));
         let server_time = if self == Self::ClockSkew { server_time } else { 0 };
         ConnectError { code: code.into(), message: self.to_string(), retryable, retry_after_ms, server_time }
     }
@@ -183,6 +189,9 @@ fn well_formed(request: &ConnectRequest) -> Result<AgentId, Rejection> {
     }
     if request.labels.len() > limits::MAX_LABELS {
         return Err(Rejection::Malformed("more than 16 labels"));
+    }
+    if request.connection >= limits::MAX_CONNECTIONS {
+        return Err(Rejection::Malformed("an agent has at most 16 connections, numbered from 0"));
     }
     if request.instance_id.len() > 64 {
         return Err(Rejection::Malformed("the instance id is longer than 64 bytes"));

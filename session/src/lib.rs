@@ -4,6 +4,8 @@
 //! - [`Authenticator`]: the only maker of [`Authenticated`], from [`Credentials`] that can be exchanged at any time.
 //! - [`Lobby`]: where connections wait that no agent was accepted on yet, so many and so long.
 //! - [`Registry`]: agent id to live sessions; a late goodbye cannot remove its heir.
+//! - [`Dispatcher`]: finds a session for a request, waits for one that was just lost, and sends a request again where that
+//!   is safe.
 //! - [`Session`]: one agent's link; [`Session::call`] opens an exchange on it.
 //! - [`ResponseHead`]: what comes back first.
 //!
@@ -13,7 +15,9 @@
 mod acceptor;
 mod auth;
 mod credentials;
+mod dispatch;
 mod head;
+mod herd;
 mod lobby;
 mod metrics;
 mod reader;
@@ -21,11 +25,12 @@ mod registry;
 mod session;
 mod sweeper;
 
-pub use acceptor::{Acceptor, LinkInfo, PublicUrls, Terms};
+pub use acceptor::{Acceptor, AgentRules, LinkInfo, Terms};
 pub use auth::{Authenticated, Authenticator, Rejection};
 pub use credentials::{AgentIdPattern, Credentials, Grant};
+pub use dispatch::{Attempt, Cause, Dispatcher, OpenedExchange, Unavailable};
 pub use head::ResponseHead;
 pub use lobby::{Lobby, LobbyLimits, Visitor};
 pub use metrics::Metrics;
-pub use registry::{Registration, Registry};
+pub use registry::{Choice, InUse, Instances, InvalidInstances, Registration, Registry};
 pub use session::{Exchange, GatewayLink, NotSent, Outbound, Session, Upload};

@@ -8,25 +8,26 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _};
 use http::StatusCode;
-use link::{CloseReason, LinkError, Silence, TooManyViolations};
+use link::{CloseReason, LifeEvent, LinkError, Silence, TooManyViolations};
 use proto::{AgentFrame, Drain, Health, TunnelResponse, agent_frame, drain, parse_id};
 use tracing::{debug, info};
 
-use crate::{Registration, ResponseHead, session::Session};
+use crate::{Registration, Registry, ResponseHead, herd, session::Session};
 
 /// What a session needs besides its frames.
-pub(crate) struct Watch {
+pub(crate) struct Watch<'a> {
     pub(crate) silence_limit: Duration,
     pub(crate) grace_period: Duration,
     /// Given up when the agent drains, or with the session.
     pub(crate) registration: Registration,
+    pub(crate) registry: &'a Registry,
 }
 
 /// Runs a session until its link ends, and says why it did.
 pub(crate) async fn run(
     session: &Session,
     inbound: impl Stream<Item = Result<AgentFrame, LinkError>>,
-    watch: Watch,
+    watch: Watch<'_>,
 ) -> CloseReason {
     let mut inbound = pin!(inbound);
     let mut closed = pin!(session.link.closed());
@@ -49,10 +50,14 @@ pub(crate) async fn run(
                 silence.on_received(now);
                 if let Some(agent_frame::Frame::Drain(_)) = frame.frame {
                     info!("agent drains");
-                    drop(registration.take());
+                    session.live_through(LifeEvent::Drain);
+                    if let Some(registration) = registration.take() {
+                        registration.leave();
+                    }
                     continue;
                 }
-                if let Err(reason) = on_frame(session, frame, now) {
+                session.set_suspect(false);
+                if let Err(reason) = on_frame(session, watch.registry, frame, now) {
                     return reason;
                 }
             }
@@ -83,7 +88,12 @@ async fn retirement(session: &Session, grace_period: Duration) -> CloseReason {
     }
 }
 
-fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), CloseReason> {
+fn on_frame(
+    session: &Session,
+    registry: &Registry,
+    frame: AgentFrame,
+    now: Instant,
+) -> Result<(), CloseReason> {
     use agent_frame::Frame;
     let link = &session.link;
     let outcome = match frame.frame {
@@ -92,7 +102,9 @@ fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), Cl
         Some(Frame::Close(close)) => link.table().on_close(close, now),
         Some(Frame::Window(window)) => link.table().on_window(&window, now),
         Some(Frame::Control(control)) => {
+            let spread = herd::spread(registry.len());
             let mut table = link.table();
+            table.advise_reconnect_spread(u32::try_from(spread.as_millis()).unwrap_or(u32::MAX));
             let outcome = table.on_control(control, now).map(|_| ());
             if table.is_overloaded() {
                 return Err(CloseReason::Overloaded);

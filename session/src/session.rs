@@ -2,15 +2,16 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use link::{CloseReason, Link, OpenError, Opened, Opening};
+use link::{CloseReason, LifeEvent, Lifecycle, Link, LinkState, OpenError, Opened, Opening};
 use proto::{AgentId, Feature, GatewayFrame, TokenId, TunnelRequest, drain};
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{ResponseHead, sweeper::Sweeper};
@@ -34,6 +35,9 @@ pub struct Session {
     pub(crate) connection: u32,
     /// Whether the agent's service can be asked.
     pub(crate) serving: AtomicBool,
+    /// Whether the agent was asked if it is still there and has not answered.
+    pub(crate) suspect: AtomicBool,
+    pub(crate) life: Mutex<Lifecycle>,
     pub(crate) transport: &'static str,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) link: GatewayLink,
@@ -68,6 +72,25 @@ impl Retirement {
     pub(crate) fn reason(&self) -> drain::Reason {
         self.reason.get().copied().unwrap_or(drain::Reason::Unspecified)
     }
+}
+
+/// How good a choice a session is, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Nothing speaks against it.
+    Ready,
+    /// It may be dead.
+    Suspect,
+    /// It was told to end, and takes requests only for want of a better one.
+    Retired,
+    /// Its agent's service cannot be asked.
+    Unhealthy,
+}
+
+/// Whether a request that was sent may be sent again to somebody else: what it asks for is safe (RFC 9110, section 9.2.1),
+/// and all of it is there.
+pub(crate) fn is_repeatable(request: &TunnelRequest) -> bool {
+    request.end_stream && matches!(&request.method[..], b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }
 
 impl Session {
@@ -126,6 +149,7 @@ impl Session {
             inline: request.body.len(),
             end: request.end_stream,
             waits: request.expect_continue || !request.upgrade.is_empty(),
+            repeatable: is_repeatable(&request),
             limit: Some(request.timeout_ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into())),
         };
         let mut request = Some(request);
@@ -145,6 +169,7 @@ impl Session {
 
     /// Takes no new requests and ends once those in progress have, or the deadline has passed.
     pub fn retire(&self, reason: drain::Reason) {
+        self.live_through(LifeEvent::Drain);
         let _ = self.retirement.reason.set(reason); // the first reason counts
         self.retirement.begun.cancel();
     }
@@ -155,9 +180,49 @@ impl Session {
         self.retirement.reason.get().is_some()
     }
 
-    /// Whether a request has a chance here. A link that was closed stays registered until its read loop has noticed.
-    pub(crate) fn takes_requests(&self) -> bool {
-        !self.is_retired() && !self.link.is_closed()
+    /// How good a choice it is for a request; `None` if a request has no chance here. A link that was closed stays
+    /// registered until its read loop has noticed.
+    pub(crate) fn rank(&self) -> Option<Rank> {
+        if self.link.is_closed() {
+            None
+        } else if !self.is_serving() {
+            Some(Rank::Unhealthy)
+        } else if self.is_retired() {
+            Some(Rank::Retired)
+        } else if self.suspect.load(Relaxed) {
+            Some(Rank::Suspect)
+        } else {
+            Some(Rank::Ready)
+        }
+    }
+
+    /// Takes note of whether the agent leaves a question unanswered. Returns whether that is new.
+    pub(crate) fn set_suspect(&self, suspect: bool) -> bool {
+        // Asked for every frame, and hardly ever different.
+        self.suspect.load(Relaxed) != suspect && self.suspect.swap(suspect, Relaxed) != suspect
+    }
+
+    /// Where the link is in its life.
+    pub fn state(&self) -> LinkState {
+        let (active, asked) = {
+            let table = self.link.table();
+            (table.active(), table.is_asked())
+        };
+        self.life().state(active, asked)
+    }
+
+    /// Something happened to the link.
+    pub(crate) fn live_through(&self, event: LifeEvent) {
+        let mut life = self.life();
+        let from = life.state(0, false);
+        match life.on(event, link::now()) {
+            Ok(()) => debug!(%from, to = %life.state(0, false), ?event, "link"),
+            Err(illegal) => warn!(%illegal, "an event out of order"),
+        }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Lifecycle> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the session and every exchange on it at once.
@@ -186,17 +251,19 @@ impl Session {
     }
 
     #[cfg(test)]
-    pub(crate) fn for_tests(agent_id: &str, instance_id: &str) -> Arc<Self> {
+    pub(crate) fn for_tests(agent_id: &str, instance_id: &str, connection: u32) -> Arc<Self> {
         let (link, outbound) =
-            Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(0)));
+            Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(1 << 40)));
         std::mem::forget(outbound); // a transport that lives as long as the test
         Arc::new(Self {
             id: Uuid::new_v4(),
             agent_id: AgentId::parse(agent_id).expect("a valid id"),
             token: TokenId::parse("itk_test").expect("a valid token id"),
             instance_id: instance_id.to_owned(),
-            connection: 0,
+            connection,
             serving: AtomicBool::new(true),
+            suspect: AtomicBool::new(false),
+            life: Mutex::new(Lifecycle::authenticating(link::now())),
             transport: "test",
             peer: None,
             link,
@@ -205,7 +272,7 @@ impl Session {
             timeout_ms: 0,
             retirement: Retirement::default(),
             watched: AtomicBool::new(false),
-            sweeper: Sweeper::default(),
+            sweeper: Sweeper::new(Arc::new(crate::Registry::new(Duration::ZERO, 0)), Duration::ZERO),
         })
     }
 }

@@ -33,6 +33,21 @@ impl Metrics {
         self.value("sessions{transport=\"grpc\"}") + self.value("sessions{transport=\"ws\"}")
     }
 
+    /// Requests that were sent again for this cause.
+    pub fn retries(&self, cause: &str) -> u64 {
+        self.value(&format!("retries_total{{cause=\"{cause}\"}}"))
+    }
+
+    /// Requests that wait for their agent to come back.
+    pub fn waiting(&self) -> u64 {
+        self.value("requests_waiting")
+    }
+
+    /// Sessions that are in this state.
+    pub fn state(&self, state: &str) -> u64 {
+        self.value(&format!("session_states{{state=\"{state}\"}}"))
+    }
+
     /// Agents that were refused with this code.
     pub fn rejections(&self, code: &str) -> u64 {
         self.value(&format!("connect_rejections_total{{code=\"{code}\"}}"))

@@ -97,6 +97,9 @@ impl Checked {
             heartbeat_timeout: Some(limits.heartbeat_timeout.into()),
             grace_period: Some(limits.grace_period.into()),
             max_concurrent: Some(limits.max_concurrent),
+            body_memory: Some(Size(limits.body_memory)),
+            offline_grace: Some(limits.offline_grace.into()),
+            instances: Some(limits.instances),
             header_timeout: Some(limits.header_timeout.into()),
             keep_alive_timeout: Some(limits.keep_alive_timeout.into()),
             threads: Some(self.threads.get()),
@@ -163,6 +166,10 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         grace_period: bounded("--grace-period", settings.grace_period, default.grace_period)?,
         max_concurrent: at_least_one("--max-concurrent", settings.max_concurrent)?
             .unwrap_or(default.max_concurrent),
+        body_memory: at_least_one("--body-memory", settings.body_memory.map(|Size(bytes)| bytes))?
+            .unwrap_or(default.body_memory),
+        offline_grace: bounded("--offline-grace", settings.offline_grace, default.offline_grace)?,
+        instances: settings.instances.unwrap_or(default.instances),
         header_timeout: positive("--header-timeout", settings.header_timeout, default.header_timeout)?,
         keep_alive_timeout: positive(
             "--keep-alive-timeout",

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::builder::BoolishValueParser;
 use cli::{Span, log::Format};
 use gateway::{
-    Pages,
+    Instances, Pages,
     edge::{AgentSettings, DefaultSettings, Size},
 };
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,15 @@ pub(crate) struct Settings {
     /// Requests in progress at a time for one agent's link [default: 1024]
     #[arg(long, env = "INDRANET_MAX_CONCURRENT", value_name = "N")]
     pub(super) max_concurrent: Option<u32>,
+    /// Bytes of bodies that all requests together may hold; beyond it 503 [default: 1GiB]
+    #[arg(long, env = "INDRANET_BODY_MEMORY", value_name = "SIZE")]
+    pub(super) body_memory: Option<Size>,
+    /// How long a request waits for an agent that was lost a moment ago, 0s not at all [default: 2s]
+    #[arg(long, env = "INDRANET_OFFLINE_GRACE", value_name = "TIME")]
+    pub(super) offline_grace: Option<Span>,
+    /// Several processes with one agent id: pool shares the requests, replace keeps the newest, refuse the oldest [default: pool]
+    #[arg(long, env = "INDRANET_INSTANCES", value_name = "POLICY")]
+    pub(super) instances: Option<Instances>,
     /// How long a client may take to send its request's head [default: 10s]
     #[arg(long, env = "INDRANET_HEADER_TIMEOUT", value_name = "TIME")]
     pub(super) header_timeout: Option<Span>,
@@ -128,6 +137,9 @@ cli::layer!(Settings {
     heartbeat_timeout,
     grace_period,
     max_concurrent,
+    body_memory,
+    offline_grace,
+    instances,
     header_timeout,
     keep_alive_timeout,
     threads,

@@ -212,7 +212,7 @@ async fn just_closed(transport: Transport, gateway: &Gateway) -> Rogue {
 }
 
 async fn an_agent_whose_link_was_closed_is_offline_at_once(transport: Transport) {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::start_with(|limits| limits.offline_grace = Duration::ZERO).await;
     let mut client = gateway.client().await;
     for _ in 0..30 {
         let _closed = just_closed(transport, &gateway).await;

@@ -16,6 +16,7 @@ mod misbehaving;
 mod requests;
 mod routing;
 mod streaming;
+mod surviving;
 mod switching;
 mod threats;
 mod troubles;
