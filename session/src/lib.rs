@@ -13,6 +13,7 @@
 mod acceptor;
 mod auth;
 mod credentials;
+mod detached;
 mod head;
 mod lobby;
 mod metrics;

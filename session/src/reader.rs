@@ -83,7 +83,7 @@ async fn retirement(session: &Session, grace_period: Duration) -> CloseReason {
     }
 }
 
-fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), CloseReason> {
+pub(crate) fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), CloseReason> {
     use agent_frame::Frame;
     let link = &session.link;
     let outcome = match frame.frame {

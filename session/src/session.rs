@@ -187,26 +187,11 @@ impl Session {
 
     #[cfg(test)]
     pub(crate) fn for_tests(agent_id: &str, instance_id: &str) -> Arc<Self> {
-        let (link, outbound) =
-            Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(0)));
+        let agent_id = AgentId::parse(agent_id).expect("a valid id");
+        let token = TokenId::parse("itk_test").expect("a valid token id");
+        let (session, outbound) = Self::detached(agent_id, token, instance_id, &link::Budget::new(0));
         std::mem::forget(outbound); // a transport that lives as long as the test
-        Arc::new(Self {
-            id: Uuid::new_v4(),
-            agent_id: AgentId::parse(agent_id).expect("a valid id"),
-            token: TokenId::parse("itk_test").expect("a valid token id"),
-            instance_id: instance_id.to_owned(),
-            connection: 0,
-            serving: AtomicBool::new(true),
-            transport: "test",
-            peer: None,
-            link,
-            inline_limit: 0,
-            features: Vec::new(),
-            timeout_ms: 0,
-            retirement: Retirement::default(),
-            watched: AtomicBool::new(false),
-            sweeper: Sweeper::default(),
-        })
+        session
     }
 }
 
