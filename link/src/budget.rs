@@ -1,7 +1,6 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Credit that may be granted beyond the guaranteed part, shared by every link of a process. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -17,10 +17,13 @@ mod detached;
 mod head;
 mod lobby;
 mod metrics;
+#[cfg(all(test, feature = "shuttle"))]
+mod models;
 mod reader;
 mod registry;
 mod session;
 mod sweeper;
+mod sync;
 
 pub use acceptor::{Acceptor, LinkInfo, PublicUrls, Terms};
 pub use auth::{Authenticated, Authenticator, Rejection};

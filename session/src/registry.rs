@@ -1,13 +1,16 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError},
 };
 
 use proto::{AgentId, drain};
 use uuid::Uuid;
 
-use crate::session::Session;
+use crate::{
+    session::Session,
+    sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
 /// Agent id to live sessions. Several agents may serve one id; the same process connecting again replaces its own older
 /// session.

@@ -99,7 +99,9 @@ impl AsyncRead for Memory {
         _cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.input.retain(|piece| !piece.is_empty()); // to read nothing is the end
+        while self.input.front().is_some_and(Bytes::is_empty) {
+            self.input.pop_front(); // to read nothing is the end
+        }
         if let Some(piece) = self.input.front_mut() {
             buf.put_slice(&piece.split_to(piece.len().min(buf.remaining())));
         }
