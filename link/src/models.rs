@@ -1,9 +1,10 @@
 //! Closing a link against everything else that can end an exchange on it, in every order that a model checker thinks of:
 //! `.ci/models` runs these, with shuttle's locks in place of the system's.
 //!
-//! They can fail. Without the wake-up in `Exchange::abort` the waiter is found to wait for ever; without the question in
-//! `InFlight::close` whether the link is closed already, two reasons are seen; without the release in `InFlight::settle`,
-//! credit is missing.
+//! They can fail, which was tried: without the wake-up in `Exchange::abort` a waiter is found to wait for ever; without the
+//! question in `InFlight::close` whether the link is closed already, two reasons are seen; without the release in
+//! `InFlight::settle`, credit is missing; with the question of `InFlight::may_open` whether the link is closed asked before
+//! the lock is taken, an exchange begins on a closed link and its reader waits for ever.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 

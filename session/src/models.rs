@@ -1,8 +1,9 @@
 //! Takeover against goodbye, in every order that a model checker thinks of: `.ci/models` runs these, with shuttle's locks in
 //! place of the system's.
 //!
-//! They can fail. When `Registry::remove` goes by the agent's instance and not by the session itself, the heir is found
-//! missing; when `Registry::register` forgets to retire the older session, that is found, too.
+//! They can fail, which was tried: when `Registry::remove` goes by the agent's instance and not by the session itself, the
+//! heir is found missing; when `Registry::register` does not retire the older session, or takes out the older and puts in
+//! the newer under two locks and not under one, that is found, too.
 
 use std::sync::Arc;
 
