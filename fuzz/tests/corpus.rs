@@ -9,8 +9,8 @@ use fuzz::{Campaign, Corpus, TARGETS};
 const RUNS: u64 = 3_000;
 
 fn hold(name: &str) {
-    let target = TARGETS.iter().find(|target| target.name == name).unwrap();
-    let inputs = Corpus::committed(name).inputs().unwrap();
+    let target = TARGETS.iter().find(|target| target.name == name).expect("a target of that name");
+    let inputs = Corpus::committed(name).inputs().expect("a corpus that can be read");
     assert!(!inputs.is_empty(), "a corpus of nothing");
     let mut campaign = Campaign::new(target, inputs, 1);
     let outcome = campaign.replay().and_then(|()| campaign.mutate(RUNS, Duration::MAX));
