@@ -1,4 +1,4 @@
-//! Every target takes its corpus, and some thousand mutations of it that are the same each time. How many there are is
+//! Every target takes its corpus, and two thousand mutations of it that are the same each time. How many there are is
 //! bounded and not how long they take; much more of it is `.ci/fuzz`.
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use fuzz::{Campaign, Corpus, TARGETS};
 
 /// Mutations of each target's corpus.
-const RUNS: u64 = 3_000;
+const RUNS: u64 = 2_000;
 
 fn hold(name: &str) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of that name");

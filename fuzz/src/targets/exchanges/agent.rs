@@ -98,7 +98,7 @@ impl Story {
 
     fn close(&mut self, input: &mut Input<'_>) -> AgentFrame {
         let (id, ledger) = self.known(input);
-        let reason = if input.flag() { Reason::Done.into() } else { i32::from(input.byte()) };
+        let reason = if input.flag() { Reason::Done.into() } else { i32::from(input.byte() % 20) };
         if let Some(ledger) = ledger
             && reason == i32::from(Reason::Done)
         {
@@ -199,7 +199,7 @@ fn credit(input: &mut Input<'_>) -> u32 {
 }
 
 fn control(input: &mut Input<'_>) -> AgentFrame {
-    let r#type = if input.flag() { control_message::Type::Ping.into() } else { i32::from(input.byte()) };
+    let r#type = if input.flag() { control_message::Type::Ping.into() } else { i32::from(input.byte() % 20) };
     ControlMessage {
         r#type,
         payload: Bytes::copy_from_slice(input.bytes(80)),
