@@ -114,9 +114,12 @@ fn sound(fields: &Fields) {
     }
 }
 
-/// White space around a value is no part of it (RFC 9110, section 5.5).
+/// White space around a value is no part of it (RFC 9110, section 5.5). A field of the reserved name `close` (section 18.4) is
+/// lost where `connection` says that word.
 fn same(sent: &Fields, read: EndToEnd) {
-    assert!(trimmed(&read.fields).eq(trimmed(sent)), "{sent:?} was read as {:?}", read.fields);
+    let close = |(name, _): &(&[u8], &[u8])| *name != b"close";
+    let (found, expected) = (trimmed(&read.fields).filter(close), trimmed(sent).filter(close));
+    assert!(found.eq(expected), "{sent:?} was read as {:?}", read.fields);
 }
 
 fn trimmed(fields: &Fields) -> impl Iterator<Item = (&[u8], &[u8])> {
