@@ -25,6 +25,8 @@ pub use cli::Shutdown;
 pub use config::{Config, EdgeConfig, InvalidUrlTemplate, Limits, PolicySource, ReadPolicies, UrlTemplate};
 pub use error::Pages;
 pub use reactors::Reactors;
+#[doc(hidden)]
+pub use route::Routes;
 pub use server::{Addresses, Gateway, ServeError, serve};
 pub use session::Instances;
 pub use tokens::{TokenFile, TokenFileError};

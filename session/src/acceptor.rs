@@ -300,7 +300,6 @@ impl Inner {
             silence_limit: self.silence_limit(),
             grace_period: self.terms.grace_period,
             registration,
-            registry: &self.registry,
         };
         let reason = reader::run(&session, inbound, watch).await;
         sessions.dec();

@@ -15,15 +15,19 @@
 mod acceptor;
 mod auth;
 mod credentials;
+mod detached;
 mod dispatch;
 mod head;
 mod herd;
 mod lobby;
 mod metrics;
+#[cfg(all(test, feature = "shuttle"))]
+mod models;
 mod reader;
 mod registry;
 mod session;
 mod sweeper;
+mod sync;
 
 pub use acceptor::{Acceptor, AgentRules, LinkInfo, Terms};
 pub use auth::{Authenticated, Authenticator, Rejection};

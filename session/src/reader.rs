@@ -12,22 +12,21 @@ use link::{CloseReason, LifeEvent, LinkError, Silence, TooManyViolations};
 use proto::{AgentFrame, Drain, Health, TunnelResponse, agent_frame, drain, parse_id};
 use tracing::{debug, info};
 
-use crate::{Registration, Registry, ResponseHead, herd, session::Session};
+use crate::{Registration, ResponseHead, herd, session::Session};
 
 /// What a session needs besides its frames.
-pub(crate) struct Watch<'a> {
+pub(crate) struct Watch {
     pub(crate) silence_limit: Duration,
     pub(crate) grace_period: Duration,
     /// Given up when the agent drains, or with the session.
     pub(crate) registration: Registration,
-    pub(crate) registry: &'a Registry,
 }
 
 /// Runs a session until its link ends, and says why it did.
 pub(crate) async fn run(
     session: &Session,
     inbound: impl Stream<Item = Result<AgentFrame, LinkError>>,
-    watch: Watch<'_>,
+    watch: Watch,
 ) -> CloseReason {
     let mut inbound = pin!(inbound);
     let mut closed = pin!(session.link.closed());
@@ -57,7 +56,7 @@ pub(crate) async fn run(
                     continue;
                 }
                 session.set_suspect(false);
-                if let Err(reason) = on_frame(session, watch.registry, frame, now) {
+                if let Err(reason) = on_frame(session, frame, now) {
                     return reason;
                 }
             }
@@ -88,12 +87,7 @@ async fn retirement(session: &Session, grace_period: Duration) -> CloseReason {
     }
 }
 
-fn on_frame(
-    session: &Session,
-    registry: &Registry,
-    frame: AgentFrame,
-    now: Instant,
-) -> Result<(), CloseReason> {
+pub(crate) fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), CloseReason> {
     use agent_frame::Frame;
     let link = &session.link;
     let outcome = match frame.frame {
@@ -102,7 +96,7 @@ fn on_frame(
         Some(Frame::Close(close)) => link.table().on_close(close, now),
         Some(Frame::Window(window)) => link.table().on_window(&window, now),
         Some(Frame::Control(control)) => {
-            let spread = herd::spread(registry.len());
+            let spread = herd::spread(session.sweeper.registry().len());
             let mut table = link.table();
             table.advise_reconnect_spread(u32::try_from(spread.as_millis()).unwrap_or(u32::MAX));
             let outcome = table.on_control(control, now).map(|_| ());

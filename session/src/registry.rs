@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -11,7 +11,10 @@ use std::{
 use proto::{AgentId, drain};
 use uuid::Uuid;
 
-use crate::session::Session;
+use crate::{
+    session::Session,
+    sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 use pool::Pool;
 use waiting::Waiting;
 

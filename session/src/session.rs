@@ -252,28 +252,13 @@ impl Session {
 
     #[cfg(test)]
     pub(crate) fn for_tests(agent_id: &str, instance_id: &str, connection: u32) -> Arc<Self> {
-        let (link, outbound) =
-            Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(1 << 40)));
+        let agent_id = AgentId::parse(agent_id).expect("a valid id");
+        let token = TokenId::parse("itk_test").expect("a valid token id");
+        let (mut session, outbound) =
+            Self::detached(agent_id, token, instance_id, &link::Budget::new(1 << 40));
         std::mem::forget(outbound); // a transport that lives as long as the test
-        Arc::new(Self {
-            id: Uuid::new_v4(),
-            agent_id: AgentId::parse(agent_id).expect("a valid id"),
-            token: TokenId::parse("itk_test").expect("a valid token id"),
-            instance_id: instance_id.to_owned(),
-            connection,
-            serving: AtomicBool::new(true),
-            suspect: AtomicBool::new(false),
-            life: Mutex::new(Lifecycle::authenticating(link::now())),
-            transport: "test",
-            peer: None,
-            link,
-            inline_limit: 0,
-            features: Vec::new(),
-            timeout_ms: 0,
-            retirement: Retirement::default(),
-            watched: AtomicBool::new(false),
-            sweeper: Sweeper::new(Arc::new(crate::Registry::new(Duration::ZERO, 0)), Duration::ZERO),
-        })
+        Arc::get_mut(&mut session).expect("nobody else has it yet").connection = connection;
+        session
     }
 }
 
