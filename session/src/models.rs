@@ -56,8 +56,8 @@ fn takeover() {
         let registry = Arc::clone(&registry);
         thread::spawn(move || picked(&registry))
     };
-    let picked = client.join().unwrap();
-    assert!(picked.is_none_or(|picked| Arc::ptr_eq(&picked, &older) || Arc::ptr_eq(&picked, &newer)));
+    let found = client.join().unwrap();
+    assert!(found.is_none_or(|found| Arc::ptr_eq(&found, &older) || Arc::ptr_eq(&found, &newer)));
     goodbye.join().unwrap();
     let second = heir.join().unwrap();
     assert!(is_picked(&registry, &newer), "a late goodbye removed the heir");
