@@ -2,7 +2,10 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,7 +21,7 @@ use tracing::{Instrument as _, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    Authenticated, Authenticator, Metrics, Registry, Rejection, Visitor,
+    Authenticated, Authenticator, Metrics, Registry, Rejection, Visitor, herd,
     reader::{self, Watch},
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
@@ -43,6 +46,8 @@ pub struct Terms {
     pub grace_period: Duration,
     /// Requests in progress at a time on one session.
     pub max_concurrent: u32,
+    /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
+    pub max_link_age: Duration,
 }
 
 impl Terms {
@@ -62,6 +67,7 @@ impl Default for Terms {
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: limits::MAX_CONCURRENT,
+            max_link_age: Duration::ZERO,
         }
     }
 }
@@ -99,6 +105,8 @@ struct Inner {
     sweeper: Sweeper,
     sessions: TaskTracker,
     draining: CancellationToken,
+    /// Whether agents shall go elsewhere, though their sessions are kept.
+    yielding: AtomicBool,
     _sweep: AbortOnDropHandle<()>,
 }
 
@@ -123,6 +131,7 @@ impl Acceptor {
             sweeper,
             sessions: TaskTracker::new(),
             draining: CancellationToken::new(),
+            yielding: AtomicBool::new(false),
             _sweep: sweep,
         };
         Self { inner: Arc::new(inner) }
@@ -148,9 +157,35 @@ impl Acceptor {
         outbound
     }
 
-    /// Refuses new agents from now on and tells those that are connected to finish and leave.
-    pub fn drain(&self) {
+    /// Tells agents to make their next links elsewhere. Their sessions stay as they are, for clients that are still here.
+    pub fn yield_agents(&self) {
+        self.inner.yielding.store(true, Relaxed);
+        self.dismiss(proto::drain::Reason::MaxAge);
+    }
+
+    /// Keeps agents again that come from now on.
+    pub fn keep_agents(&self) {
+        self.inner.yielding.store(false, Relaxed);
+    }
+
+    /// Refuses new agents from now on, and tells those that are connected. Their sessions stay until
+    /// [`Acceptor::drain`].
+    pub fn announce_end(&self) {
         self.inner.draining.cancel();
+        self.dismiss(proto::drain::Reason::Shutdown);
+    }
+
+    fn dismiss(&self, reason: proto::drain::Reason) {
+        let sessions = self.inner.registry.sessions();
+        let spread = herd::spread(sessions.len());
+        for session in sessions {
+            session.dismiss(reason, self.inner.terms.grace_period, spread);
+        }
+    }
+
+    /// Refuses new agents from now on, and ends every session once its exchanges have.
+    pub fn drain(&self) {
+        self.announce_end();
         self.inner.sessions.close();
         for session in self.inner.registry.sessions() {
             session.retire(proto::drain::Reason::Shutdown);
@@ -269,6 +304,7 @@ impl Inner {
             inline_limit,
             features,
             retirement: Retirement::default(),
+            dismissed: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),
         });
@@ -276,6 +312,9 @@ impl Inner {
         let registration = self.registry.register(&session);
         session.link.table().uncork();
         // Closes the gaps between verifying and registering: a drain or a revocation may have come in between.
+        if self.yielding.load(Relaxed) {
+            session.dismiss(proto::drain::Reason::MaxAge, self.terms.grace_period, Duration::ZERO);
+        }
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);
         }
@@ -291,6 +330,7 @@ impl Inner {
         let watch = Watch {
             silence_limit: self.silence_limit(),
             grace_period: self.terms.grace_period,
+            max_age: self.max_age(),
             registration,
         };
         let reason = reader::run(&session, inbound, watch).await;
@@ -330,6 +370,13 @@ impl Inner {
             server_signature: auth::sign(secret, &transcript).to_vec().into(),
             session_id,
         }
+    }
+
+    /// Drawn anew for each session, so that links which began together do not end together.
+    fn max_age(&self) -> Option<Duration> {
+        let age = self.terms.max_link_age;
+        let drawn = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+        (!age.is_zero()).then(|| age.mul_f64(0.8 + 0.4 * drawn))
     }
 
     /// Two and a half intervals, and never less than an agent's own patience.

@@ -14,6 +14,7 @@ mod acceptor;
 mod auth;
 mod credentials;
 mod head;
+mod herd;
 mod lobby;
 mod metrics;
 mod reader;

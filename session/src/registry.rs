@@ -56,6 +56,11 @@ impl Registry {
         self.live().values().cloned().collect()
     }
 
+    /// How many agents take requests, however many sessions each has.
+    pub fn agents(&self) -> usize {
+        self.read().len()
+    }
+
     /// Removes exactly this session: a late goodbye must not remove the heir of the same agent.
     fn remove(&self, session: &Arc<Session>) {
         let mut agents = self.write();
