@@ -11,7 +11,6 @@ use http1::{CONTINUE, Expectation, HeadError, RequestHead, Version};
 use link::Opened;
 use proto::{Feature, GatewayFrame, HttpVersion};
 use session::{Exchange, ResponseHead};
-use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -25,6 +24,7 @@ use crate::{
     edge::Policy,
     error::{Asked, IngressError},
     metrics::{Observation, RequestMetrics},
+    pause::Pause,
     socket::Socket,
 };
 use connection::Connection;
@@ -77,8 +77,8 @@ pub(super) enum Ended {
     Unread,
 }
 
-/// Serves one connection, of which `input` was read already, until either side ends it. Once `pause` is cancelled it ends with
-/// the response that is in progress.
+/// Serves one connection, of which `input` was read already, until either side ends it. `pause` has it end
+/// with a response.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection and cancels its request.
@@ -88,13 +88,14 @@ pub(crate) async fn serve(
     client: Client,
     ingress: Arc<Ingress>,
     patience: Patience,
-    pause: CancellationToken,
+    pause: Pause,
 ) {
     let mut connection = Connection::new(socket, input, patience, pause);
     match run(&mut connection, &client, &ingress).await {
         // What is closed behind unread bytes is reset, and the answer may be lost on its way.
-        Ok(Ended::Unread) => connection.linger(LINGER).await,
-        Ok(Ended::Read) => {}
+        // The client of a connection that ends unexpectedly may have sent more by now.
+        Ok(ended) if ended == Ended::Unread || connection.is_leaving() => connection.linger(LINGER).await,
+        Ok(_read) => {}
         Err(broken) => debug!(peer = %client.addr, %broken, "connection ended"),
     }
 }

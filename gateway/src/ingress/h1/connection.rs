@@ -15,11 +15,14 @@ use tokio::{
 };
 use tokio_util::{
     io::{poll_read_buf, poll_write_buf},
-    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    sync::WaitForCancellationFutureOwned,
 };
 
 use super::{Broken, Patience};
-use crate::socket::{LOOK_INTERVAL, Socket};
+use crate::{
+    pause::Pause,
+    socket::{LOOK_INTERVAL, Socket},
+};
 
 /// Room for a head, which is small as a rule.
 const HEAD_ROOM: usize = 4 * 1024;
@@ -41,15 +44,15 @@ pub(super) struct Connection {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether a request was served.
     served: bool,
-    pause: CancellationToken,
-    paused: Pin<Box<WaitForCancellationFutureOwned>>,
+    pause: Pause,
+    rested: Pin<Box<WaitForCancellationFutureOwned>>,
     look: Option<Pin<Box<Sleep>>>,
     /// When a client that takes nothing has had its time.
     stalled: Option<Instant>,
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, input: BytesMut, patience: Patience, pause: CancellationToken) -> Self {
+    pub(super) fn new(socket: Socket, input: BytesMut, patience: Patience, pause: Pause) -> Self {
         Self {
             socket,
             parser: RequestParser::new(Limits {
@@ -61,7 +64,7 @@ impl Connection {
             patience,
             timer: None,
             served: false,
-            paused: Box::pin(pause.clone().cancelled_owned()),
+            rested: Box::pin(pause.until_rest()),
             pause,
             look: None,
             stalled: None,
@@ -76,13 +79,18 @@ impl Connection {
         &mut self.output
     }
 
-    /// Whether the connection shall end with the response in progress.
+    /// Whether the connection shall end with the response in progress. A request that has come behind it is answered too.
     pub(super) fn is_pausing(&self) -> bool {
-        self.pause.is_cancelled()
+        self.input.is_empty() && self.is_leaving()
+    }
+
+    /// Whether the connection shall end soon.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.pause.is_after_answers()
     }
 
     /// Waits for the next request. `None` if there will be none: the client left between two requests, or waited too long
-    /// with the next one, or the connection shall pause.
+    /// with the next one, or the connection may not rest.
     ///
     /// # Errors
     /// [`Broken`] if the client left in the middle of a head or the connection failed.
@@ -120,7 +128,7 @@ impl Connection {
         due: &mut Option<(bool, Instant)>,
     ) -> Poll<Result<Option<Result<RequestHead, HeadError>>, Broken>> {
         let rests = self.input.is_empty();
-        if rests && self.paused.as_mut().poll(cx).is_ready() {
+        if rests && self.rested.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(None));
         }
         let patience = if rests && self.served { self.patience.keep_alive } else { self.patience.head };
