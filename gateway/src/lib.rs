@@ -38,4 +38,5 @@ pub use error::Pages;
 pub use ports::Addresses;
 pub use reactors::Reactors;
 pub use server::{Gateway, ServeError, serve};
+pub use stage::Readiness;
 pub use tokens::{TokenFile, TokenFileError};

@@ -36,7 +36,7 @@ use crate::{
     reload::{self, Followed},
     route::Domains,
     socket::Socket,
-    stage::{Life, Stage},
+    stage::{Life, Readiness},
     stranger::{self, Rationed},
 };
 
@@ -80,6 +80,7 @@ pub struct Gateway {
     authenticator: Arc<Authenticator>,
     ports: Ports,
     predecessor: Option<Predecessor>,
+    life: Life,
     /// The token file to follow.
     tokens: Option<Followed>,
 }
@@ -155,12 +156,17 @@ impl Gateway {
 
     fn on(ports: Ports, config: Config, credentials: Credentials) -> Self {
         let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
-        Self { config, authenticator, ports, predecessor: None, tokens: None }
+        Self { config, authenticator, ports, predecessor: None, life: Life::default(), tokens: None }
     }
 
     /// Where it listens, with the ports that the system chose where it was asked to.
     pub fn addresses(&self) -> Addresses {
         self.ports.addresses
+    }
+
+    /// Tells when it takes clients.
+    pub fn readiness(&self) -> Readiness {
+        self.life.readiness()
     }
 
     /// The URLs under which an agent will be reachable.
@@ -179,10 +185,9 @@ impl Gateway {
     /// # Errors
     /// [`ServeError::Reflection`].
     pub async fn run(self, reactors: Reactors, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, authenticator, ports, predecessor, tokens } = self;
+        let Self { config, authenticator, ports, predecessor, life, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
         let addresses = ports.addresses;
-        let life = Life::beginning_at(if predecessor.is_some() { Stage::Starting } else { Stage::Serving });
         let metrics = Arc::new(Metrics::new());
         let registry = Arc::new(Registry::default());
         let edge = Arc::new(Edge::new(&config.edge));
@@ -272,15 +277,16 @@ impl Gateway {
         };
         if let Some(predecessor) = &mut ending.predecessor {
             tokio::select! {
-                () = predecessor.succeed(&registry, &life) => {}
+                () = predecessor.succeed(&registry) => {}
                 () = drain.cancelled() => {}
             }
         }
         if let Some(name) = ports.name().filter(|_name| config.reuse_port) {
             let pauses = ending.clients.pauses().clone();
-            let elder = Elder { name, ports, life, acceptor, registry, pauses };
-            ending.elder = Some(AbortOnDropHandle::new(tokio::spawn(elder.run())));
+            let elder = Elder { name, ports, life: life.clone(), acceptor, registry, pauses };
+            ending.elder = Some(elder.begin());
         }
+        life.on_ready();
         info!(http = %addresses.http, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
         let _watchdog = notify::ready();
 

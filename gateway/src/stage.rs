@@ -13,7 +13,7 @@ use tokio::sync::watch;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Agents are taken; an older process still serves the clients.
+    /// Agents are taken; an older process may still serve the clients.
     Starting,
     /// Everybody is taken.
     Serving,
@@ -63,11 +63,27 @@ impl Stage {
 #[derive(Clone, Debug)]
 pub(crate) struct Life(watch::Sender<Stage>);
 
-impl Life {
-    pub(crate) fn beginning_at(stage: Stage) -> Self {
-        Self(watch::Sender::new(stage))
-    }
+/// Whether a gateway takes clients, for those who wait for that.
+#[derive(Clone, Debug)]
+pub struct Readiness(watch::Receiver<Stage>);
 
+impl Readiness {
+    /// Completes when the gateway takes clients, be it again, and also when it has ended.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn ready(&self) {
+        let _ = self.0.clone().wait_for(|stage| *stage == Stage::Serving).await;
+    }
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        Self(watch::Sender::new(Stage::Starting))
+    }
+}
+
+impl Life {
     pub(crate) fn stage(&self) -> Stage {
         *self.0.borrow()
     }
@@ -76,7 +92,11 @@ impl Life {
         self.0.subscribe()
     }
 
-    /// Enough agents have come.
+    pub(crate) fn readiness(&self) -> Readiness {
+        Readiness(self.watch())
+    }
+
+    /// Enough agents have come, or there is nobody whose agents to wait for.
     pub(crate) fn on_ready(&self) {
         self.step(|stage| (stage == Stage::Starting).then_some(Stage::Serving));
     }
@@ -116,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_heir_takes_agents_first_and_may_be_lost_at_any_time() {
-        let life = Life::beginning_at(Stage::Starting);
+        let life = Life::default();
         assert!(!life.on_heir(), "not before it serves itself");
         life.on_ready();
         assert!(life.on_heir());

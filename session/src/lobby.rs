@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use proto::limits;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,7 @@ pub struct LobbyLimits {
 
 impl Default for LobbyLimits {
     fn default() -> Self {
-        Self { total: 1000, per_address: 64, patience: Duration::from_millis(4500) }
+        Self { total: 1000, per_address: 64, patience: limits::CONNECT_TIMEOUT }
     }
 }
 

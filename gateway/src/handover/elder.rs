@@ -7,6 +7,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::wire::{AGENTS, GONE, Name, READY, TAKE, WATCH, YIELD, is_one_of_us, send_sockets};
@@ -31,13 +32,17 @@ pub(crate) struct Elder {
 }
 
 impl Elder {
-    /// Waits for heirs, one after the other in case they go before us. Never completes.
-    ///
-    /// # Cancel safety
-    /// Dropping the future leaves the rendezvous, and lets an heir know that we are gone.
-    pub(crate) async fn run(self) {
+    /// Goes to the rendezvous at once, and waits there for heirs, one after the other in case they go before us. Dropping
+    /// the handle leaves the rendezvous, and lets an heir know that we are gone.
+    pub(crate) fn begin(self) -> AbortOnDropHandle<()> {
+        let first = UnixListener::bind(self.name.path());
+        AbortOnDropHandle::new(tokio::spawn(self.run(first)))
+    }
+
+    async fn run(self, first: io::Result<UnixListener>) {
+        let mut first = Some(first);
         loop {
-            match UnixListener::bind(self.name.path()) {
+            match first.take().unwrap_or_else(|| UnixListener::bind(self.name.path())) {
                 Ok(rendezvous) => {
                     if self.life.on_heir_gone() {
                         info!("the newer process is gone; this one takes everything back");

@@ -9,7 +9,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::wire::{AGENTS, GONE, Name, READY, TAKE, YIELD, is_one_of_us, receive_sockets};
-use crate::{ports::Sockets, stage::Life};
+use crate::ports::Sockets;
 
 /// How long an older process may take for an answer. One that hangs delays a start by no more.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ impl Predecessor {
     }
 
     /// Takes over from it, once as many agents are here as it has, or they have been waited for.
-    pub(crate) async fn succeed(&mut self, registry: &Registry, life: &Life) {
+    pub(crate) async fn succeed(&mut self, registry: &Registry) {
         match self.yields().await {
             Ok(agents) => {
                 let enough = async {
@@ -80,8 +80,6 @@ impl Predecessor {
             }
             Err(error) => warn!(%error, "an older process does not leave its agents to this one"),
         }
-        // Rather both than nobody.
-        life.on_ready();
         if let Err(error) = self.goes().await {
             debug!(%error, "the older process says nothing");
         }
