@@ -44,6 +44,7 @@ pub(crate) struct Ending {
 impl Ending {
     /// Lets requests end and agents leave.
     pub(crate) async fn run(&mut self) {
+        self.clients.pauses().current().after_answers();
         self.close_ports().await;
         GrpcService::stop(&self.health).await;
         self.acceptor.announce_end();

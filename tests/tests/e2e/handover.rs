@@ -160,8 +160,8 @@ async fn an_end_right_after_the_heirs_start_waits_for_it(transport: Transport) {
 }
 
 async fn a_gateway_that_ends_answers_who_asks_meanwhile(transport: Transport) {
-    let service = Service::saying("served").await;
-    let Tunnel { gateway, agent: _agent } = Tunnel::start(transport, service.addr()).await;
+    let service = Service::echo().await;
+    let Tunnel { gateway, mut agent } = Tunnel::start(transport, service.addr()).await;
     let mut kept = gateway.client().await;
     assert_eq!(kept.ask(&Request::get("/")).await.head.value("connection"), None);
     let mut silent = gateway.client().await;
@@ -171,10 +171,9 @@ async fn a_gateway_that_ends_answers_who_asks_meanwhile(transport: Transport) {
     let uploading = Request::post("/");
     let upload = tokio::spawn(async move { h2.stream(&uploading, body).await });
     pieces.send(Bytes::from_static(b"half")).await.unwrap();
-    // Both requests are on their connections before the end is announced.
     eventually("the upload is in progress", async || gateway.metrics().await.in_flight() == 1).await;
 
-    gateway.drain();
+    end_announced(&gateway, &mut agent).await;
     for client in [&mut kept, &mut silent] {
         let last = client.ask(&Request::get("/")).await;
         assert_eq!((last.head.status(), last.head.value("connection")), (200, Some("close")));
@@ -182,20 +181,26 @@ async fn a_gateway_that_ends_answers_who_asks_meanwhile(transport: Transport) {
     }
     pieces.send(Bytes::from_static(b"half")).await.unwrap();
     drop(pieces);
-    assert_eq!(upload.await.unwrap().unwrap().body, b"served");
+    assert_eq!(upload.await.unwrap().unwrap().body, b"halfhalf");
     drop((kept, silent));
     gateway.ended().await.unwrap();
 }
 
+/// Tells a gateway to end, and waits until its agent has heard of it.
+async fn end_announced(gateway: &Gateway, agent: &mut Agent) {
+    gateway.drain();
+    agent.event(|event| matches!(event, agent::Event::Connecting { .. }).then_some(())).await;
+}
+
 async fn pipelined_requests_that_meet_the_end_are_answered(transport: Transport) {
     let upstream = Upstream::start().await;
-    let Tunnel { gateway, agent: _agent } = Tunnel::start(transport, upstream.addr()).await;
+    let Tunnel { gateway, mut agent } = Tunnel::start(transport, upstream.addr()).await;
     let mut client = gateway.client().await;
     let two: Vec<u8> = ["/one", "/two"].iter().flat_map(|target| Request::get(target).bytes()).collect();
     client.send(two).await;
     let mut service = upstream.accept().await;
     service.request().await;
-    gateway.drain();
+    end_announced(&gateway, &mut agent).await;
     service.answer("one").await;
     assert_eq!(client.reader.response(&Request::get("/one")).await.body, b"one");
     service.request().await;
