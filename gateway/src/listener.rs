@@ -133,16 +133,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn connections_inherit_their_options() {
-        let limit = Some(Duration::from_secs(30));
-        let listener = Listener::bind("test", ([127, 0, 0, 1], 0).into(), limit, false).unwrap();
-        let _near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _peer) = listener.accept().await;
-        assert!(stream.nodelay().unwrap());
-        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), limit);
-    }
-}
+mod tests;

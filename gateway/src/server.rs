@@ -350,6 +350,7 @@ fn patience(limits: &Limits) -> Patience {
     Patience {
         head: limits.header_timeout,
         keep_alive: limits.keep_alive_timeout,
+        rest: limits.drain_idle,
         write: Some(limits.idle_timeout).filter(|limit| !limit.is_zero()),
     }
 }

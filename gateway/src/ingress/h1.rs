@@ -48,6 +48,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// For the next request of a connection.
     pub(crate) keep_alive: Duration,
+    /// For the next request of a connection that shall end.
+    pub(crate) rest: Duration,
     /// For a client that takes nothing; `None` is for ever.
     pub(crate) write: Option<Duration>,
 }

@@ -98,7 +98,7 @@ impl Connection {
     /// # Cancel safety
     /// Safe.
     pub(super) async fn next_head(&mut self) -> Result<Option<Result<RequestHead, HeadError>>, Broken> {
-        let mut due = None;
+        let mut begun = None;
         poll_fn(|cx| {
             loop {
                 match self.parser.parse(&mut self.input) {
@@ -115,7 +115,7 @@ impl Connection {
                     Poll::Ready(_) => continue,
                     Poll::Pending => {}
                 }
-                return self.poll_wait(cx, &mut due);
+                return self.poll_wait(cx, &mut begun);
             }
         })
         .await
@@ -125,18 +125,20 @@ impl Connection {
     fn poll_wait(
         &mut self,
         cx: &mut Context<'_>,
-        due: &mut Option<(bool, Instant)>,
+        begun: &mut Option<(bool, Instant)>,
     ) -> Poll<Result<Option<Result<RequestHead, HeadError>>, Broken>> {
         let rests = self.input.is_empty();
-        if rests && self.rested.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(None));
-        }
-        let patience = if rests && self.served { self.patience.keep_alive } else { self.patience.head };
-        let due = match due {
-            Some((rested, due)) if *rested == rests => *due,
-            _ => due.insert((rests, Instant::now() + patience)).1,
+        let patience = match (rests, self.served) {
+            // Its client was not told that the last answer was the last, and may be about to ask.
+            (true, _) if self.rested.as_mut().poll(cx).is_ready() => self.patience.rest,
+            (true, true) => self.patience.keep_alive,
+            _ => self.patience.head,
         };
-        ready!(self.poll_due(cx, due));
+        let begun = match begun {
+            Some((rested, begun)) if *rested == rests => *begun,
+            _ => begun.insert((rests, Instant::now())).1,
+        };
+        ready!(self.poll_due(cx, begun + patience));
         // A client that is slow with a head is told nothing: it would be taken for the answer to what it sends at last.
         Poll::Ready(Ok(None))
     }
