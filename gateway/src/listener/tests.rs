@@ -1,11 +1,11 @@
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering::SeqCst},
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
 };
 
 use super::*;
@@ -56,27 +56,45 @@ impl Greeter {
     }
 }
 
-/// Connects again and again from many tasks, and returns how many connections there were.
-fn callers(addr: SocketAddr, stop: &Arc<AtomicBool>) -> JoinHandle<usize> {
-    let stop = Arc::clone(stop);
-    tokio::spawn(async move {
-        let mut callers = JoinSet::new();
+/// Many who connect again and again, until they are told to stop.
+#[derive(Default)]
+struct Callers {
+    calls: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    tasks: JoinSet<()>,
+}
+
+impl Callers {
+    fn of(addr: SocketAddr) -> Self {
+        let mut callers = Self::default();
         for _ in 0..16 {
-            let stop = Arc::clone(&stop);
-            callers.spawn(async move {
-                let mut calls = 0;
+            let (calls, stop) = (Arc::clone(&callers.calls), Arc::clone(&callers.stop));
+            callers.tasks.spawn(async move {
                 while !stop.load(SeqCst) {
                     let mut stream = TcpStream::connect(addr).await.expect("nobody is refused");
                     assert_eq!(stream.read_u8().await.expect("nobody is reset"), b'!');
                     // Neither end waits for the other when it is closed, and no port is used up.
                     stream.set_zero_linger().unwrap();
-                    calls += 1;
+                    calls.fetch_add(1, SeqCst);
                 }
-                calls
             });
         }
-        callers.join_all().await.into_iter().sum()
-    })
+        callers
+    }
+
+    /// Waits for some calls more.
+    async fn go_on(&mut self) {
+        let wanted = self.calls.load(SeqCst) + 1000;
+        while self.calls.load(SeqCst) < wanted {
+            assert!(self.tasks.try_join_next().is_none(), "a call failed");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn stop(self) {
+        self.stop.store(true, SeqCst);
+        self.tasks.join_all().await;
+    }
 }
 
 #[tokio::test]
@@ -86,16 +104,15 @@ async fn listeners_that_share_a_port_take_turns_without_losing_a_connection() {
     let addr = first.local_addr().unwrap();
     let mut listener = Arc::clone(&first);
     let mut current = Greeter::on(first);
-    let stop = Arc::default();
-    let calls = callers(addr, &stop);
+    let mut callers = Callers::of(addr);
     for _ in 0..3 {
         let heir = bind(addr);
         let next = Greeter::on(Arc::clone(&heir));
-        tokio::time::sleep(Duration::from_millis(100)).await; // both take their share
+        callers.go_on().await; // both take their share
         listener.ignore_newcomers();
         drop(std::mem::replace(&mut listener, heir));
         std::mem::replace(&mut current, next).end(Duration::from_millis(100)).await;
+        callers.go_on().await;
     }
-    stop.store(true, SeqCst);
-    assert!(calls.await.unwrap() > 1000);
+    callers.stop().await;
 }
