@@ -21,6 +21,8 @@ const QUIET: Duration = Duration::from_millis(5);
 const SHARED_QUIET: Duration = Duration::from_millis(100);
 /// For an heir that was started at the same moment as this process was told to end.
 const LAST_CALL: Duration = Duration::from_millis(500);
+/// Behind an heir nobody waits for this process, so clients' connections may rest for so many times as long.
+const UNHURRIED: u32 = 5;
 
 /// How a gateway ends: it stops accepting, agents make their next links elsewhere, clients have their answers, and then the
 /// links end that brought them.
@@ -33,6 +35,8 @@ pub(crate) struct Ending {
     pub(crate) shared: bool,
     /// How long clients' connections may rest.
     pub(crate) rest: Duration,
+    /// How long everything may take.
+    pub(crate) grace_period: Duration,
     pub(crate) accepting: Vec<AbortOnDropHandle<()>>,
     pub(crate) clients: Connections,
     pub(crate) agents: Connections,
@@ -65,7 +69,10 @@ impl Ending {
         let others = self.life.stage() == Stage::Superseded
             || self.predecessor.as_ref().is_some_and(Predecessor::is_there);
         let quiet = match self.shared {
-            _ if others => None,
+            _ if others => {
+                self.rest = (self.rest * UNHURRIED).min(self.grace_period / 2).max(self.rest);
+                None
+            }
             true => Some(SHARED_QUIET),
             false => Some(QUIET),
         };

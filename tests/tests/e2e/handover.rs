@@ -128,6 +128,7 @@ async fn what_is_in_progress_at_the_older_gateway_ends_there(transport: Transpor
     assert_eq!(upload.reader.response(&Request::post("/")).await.body, b"whole");
     downloading.send("world").await;
     assert_eq!(download.reader.body(&head).await.unwrap().0, b"helloworld");
+    drop((download, upload));
     gateway.ended().await.unwrap();
 }
 
