@@ -3,7 +3,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::{
-    census::Census,
+    Limits,
+    census::{Bounds, Census},
+    descriptors,
+    edge::Edge,
     listener::Listener,
     metrics::ConnectionMetrics,
     ports::Ports,
@@ -26,8 +29,15 @@ pub(crate) struct Doors<'a> {
 }
 
 impl Doors<'_> {
-    /// For clients, so many of them.
-    pub(crate) fn of_clients(&self, census: Arc<Census>) -> Door {
+    /// For clients, as many as the limits say.
+    pub(crate) fn of_clients(&self, limits: &Limits, edge: &Arc<Edge>) -> Door {
+        let bounds = Bounds {
+            total: descriptors::share(limits.max_connections),
+            per_address: Some(limits.max_connections_per_address).filter(|most| *most > 0),
+        };
+        let edge = Arc::clone(edge);
+        let exempt = Box::new(move |address| edge.trusts(address));
+        let census = Census::new(self.ports.http.name(), bounds, self.metrics, exempt);
         let listener = Arc::clone(&self.ports.http);
         Door { listener, guests: Guests::Clients, stage: self.life.watch(), census }
     }

@@ -21,7 +21,6 @@ use ws_bridge::server::Bridge;
 use crate::{
     ActivationError, Addresses, Config, Limits, Reactors, TokenFileError,
     admin::Admin,
-    census::{Bounds, Census},
     connections::{Connection, Connections, run},
     descriptors,
     door::Doors,
@@ -30,7 +29,7 @@ use crate::{
     grpc::GrpcService,
     handover::{Elder, Predecessor},
     ingress::{Ingress, h1::Patience, public},
-    metrics::{ConnectionMetrics, Metrics},
+    metrics::Metrics,
     notify,
     ports::Ports,
     reload::{self, Followed},
@@ -210,7 +209,7 @@ impl Gateway {
             uploads: TaskTracker::new(),
         });
         let doors = Doors { ports: &ports, life: &life, metrics: &metrics.connections };
-        let clients_door = doors.of_clients(clients_census(&config, &edge, &metrics.connections));
+        let clients_door = doors.of_clients(&config.limits, &edge);
         let [grpc_door, ws_door, admin_door] = doors.of_others();
         let [grpc_census, ws_census] = [&grpc_door, &ws_door].map(|door| Arc::clone(&door.census));
         let operator =
@@ -303,16 +302,6 @@ impl Gateway {
         }
         Ok(())
     }
-}
-
-fn clients_census(config: &Config, edge: &Arc<Edge>, metrics: &ConnectionMetrics) -> Arc<Census> {
-    let limits = &config.limits;
-    let bounds = Bounds {
-        total: descriptors::share(limits.max_connections),
-        per_address: Some(limits.max_connections_per_address).filter(|most| *most > 0),
-    };
-    let edge = Arc::clone(edge);
-    Census::new("http", bounds, metrics, Box::new(move |address| edge.trusts(address)))
 }
 
 fn terms(config: &Config) -> Terms {

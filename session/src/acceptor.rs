@@ -160,7 +160,7 @@ impl Acceptor {
     /// Tells agents to make their next links elsewhere. Their sessions stay as they are, for clients that are still here.
     pub fn yield_agents(&self) {
         self.inner.yielding.store(true, Relaxed);
-        self.dismiss(proto::drain::Reason::MaxAge);
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::MaxAge, self.inner.terms.grace_period);
     }
 
     /// Keeps agents again that come from now on.
@@ -172,15 +172,7 @@ impl Acceptor {
     /// [`Acceptor::drain`].
     pub fn announce_end(&self) {
         self.inner.draining.cancel();
-        self.dismiss(proto::drain::Reason::Shutdown);
-    }
-
-    fn dismiss(&self, reason: proto::drain::Reason) {
-        let sessions = self.inner.registry.sessions();
-        let spread = herd::spread(sessions.len());
-        for session in sessions {
-            session.dismiss(reason, self.inner.terms.grace_period, spread);
-        }
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::Shutdown, self.inner.terms.grace_period);
     }
 
     /// Refuses new agents from now on, and ends every session once its exchanges have.
@@ -330,7 +322,7 @@ impl Inner {
         let watch = Watch {
             silence_limit: self.silence_limit(),
             grace_period: self.terms.grace_period,
-            max_age: self.max_age(),
+            max_age: herd::age(self.terms.max_link_age, getrandom::u32().unwrap_or_default()),
             registration,
         };
         let reason = reader::run(&session, inbound, watch).await;
@@ -370,13 +362,6 @@ impl Inner {
             server_signature: auth::sign(secret, &transcript).to_vec().into(),
             session_id,
         }
-    }
-
-    /// Drawn anew for each session, so that links which began together do not end together.
-    fn max_age(&self) -> Option<Duration> {
-        let age = self.terms.max_link_age;
-        let drawn = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-        (!age.is_zero()).then(|| age.mul_f64(0.8 + 0.4 * drawn))
     }
 
     /// Two and a half intervals, and never less than an agent's own patience.
