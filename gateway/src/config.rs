@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is asked of clients.
     pub edge: EdgeConfig,
+    /// Whether a newer process may share the ports and take over.
+    pub reuse_port: bool,
 }
 
 /// What is asked of clients, and whose word counts. By default nothing, and nobody's.
@@ -97,6 +99,14 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// The pause allowed between two requests of one connection.
     pub keep_alive_timeout: Duration,
+    /// How long a client's connection may rest once the end was announced.
+    pub drain_idle: Duration,
+    /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
+    pub max_link_age: Duration,
+    /// Clients' connections in all.
+    pub max_connections: usize,
+    /// Clients' connections of one address, or of one /64 network of IPv6; zero is any.
+    pub max_connections_per_address: usize,
     /// Connections on the agents' ports that no agent was accepted on yet.
     pub lobby: LobbyLimits,
 }
@@ -115,6 +125,10 @@ impl Default for Limits {
             instances: Instances::Pool,
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
+            drain_idle: Duration::from_secs(2),
+            max_link_age: Duration::ZERO,
+            max_connections: 20_000,
+            max_connections_per_address: 0,
             lobby: LobbyLimits::default(),
         }
     }

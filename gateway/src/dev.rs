@@ -193,6 +193,7 @@ fn config(options: &DevOptions) -> Config {
         ws_origins: Vec::new(),
         limits: Limits::default(),
         edge: EdgeConfig::default(),
+        reuse_port: false,
     }
 }
 

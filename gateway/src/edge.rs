@@ -111,6 +111,11 @@ impl Edge {
         Client { addr, scheme, is_trusted: self.trusted.contains(addr.ip()) }
     }
 
+    /// Whether `address` is a proxy's, behind which there are many clients.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.contains(address)
+    }
+
     /// Whether a connection must begin with a PROXY header. Of those who are not trusted nobody reads one.
     pub(crate) fn expects_proxy_header(&self, client: &Client) -> bool {
         self.proxy_protocol && client.is_trusted

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic like the test itself")]
 
+mod processes;
+
 use std::{
     fs,
     net::TcpListener,

@@ -1,7 +1,10 @@
 use std::{
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,7 +20,7 @@ use tracing::{Instrument as _, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    Authenticated, Authenticator, Instances, Metrics, Registry, Rejection, Visitor,
+    Authenticated, Authenticator, Instances, Metrics, Registry, Rejection, Visitor, herd,
     reader::{self, Watch},
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
@@ -40,6 +43,8 @@ pub struct Terms {
     pub max_concurrent: u32,
     /// Bytes of bodies that all sessions together may hold, see [`limits::PROCESS_MEMORY`].
     pub body_memory: u64,
+    /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
+    pub max_link_age: Duration,
 }
 
 impl Default for Terms {
@@ -52,6 +57,7 @@ impl Default for Terms {
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: limits::MAX_CONCURRENT,
             body_memory: limits::PROCESS_MEMORY,
+            max_link_age: Duration::ZERO,
         }
     }
 }
@@ -96,6 +102,8 @@ struct Inner {
     sweeper: Sweeper,
     sessions: TaskTracker,
     draining: CancellationToken,
+    /// Whether agents shall go elsewhere, though their sessions are kept.
+    yielding: AtomicBool,
     _sweep: AbortOnDropHandle<()>,
 }
 
@@ -120,6 +128,7 @@ impl Acceptor {
             sweeper,
             sessions: TaskTracker::new(),
             draining: CancellationToken::new(),
+            yielding: AtomicBool::new(false),
             _sweep: sweep,
         };
         Self { inner: Arc::new(inner) }
@@ -145,9 +154,27 @@ impl Acceptor {
         outbound
     }
 
-    /// Refuses new agents from now on and tells those that are connected to finish and leave.
-    pub fn drain(&self) {
+    /// Tells agents to make their next links elsewhere. Their sessions stay as they are, for clients that are still here.
+    pub fn yield_agents(&self) {
+        self.inner.yielding.store(true, Relaxed);
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::MaxAge, self.inner.terms.grace_period);
+    }
+
+    /// Keeps agents again that come from now on.
+    pub fn keep_agents(&self) {
+        self.inner.yielding.store(false, Relaxed);
+    }
+
+    /// Refuses new agents from now on, and tells those that are connected. Their sessions stay until
+    /// [`Acceptor::drain`].
+    pub fn announce_end(&self) {
         self.inner.draining.cancel();
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::Shutdown, self.inner.terms.grace_period);
+    }
+
+    /// Refuses new agents from now on, and ends every session once its exchanges have.
+    pub fn drain(&self) {
+        self.announce_end();
         self.inner.sessions.close();
         for session in self.inner.registry.sessions() {
             session.retire(proto::drain::Reason::Shutdown);
@@ -267,6 +294,7 @@ impl Inner {
             inline_limit,
             features,
             retirement: Retirement::default(),
+            dismissed: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),
         });
@@ -284,6 +312,9 @@ impl Inner {
             table.uncork();
         }
         // Closes the gaps between verifying and registering: a drain or a revocation may have come in between.
+        if self.yielding.load(Relaxed) {
+            session.dismiss(proto::drain::Reason::MaxAge, self.terms.grace_period, Duration::ZERO);
+        }
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);
         }
@@ -299,6 +330,7 @@ impl Inner {
         let watch = Watch {
             silence_limit: self.silence_limit(),
             grace_period: self.terms.grace_period,
+            max_age: herd::age(self.terms.max_link_age, getrandom::u32().unwrap_or_default()),
             registration,
         };
         let reason = reader::run(&session, inbound, watch).await;

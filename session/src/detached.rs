@@ -43,6 +43,7 @@ impl Session {
             features: Vec::new(),
             timeout_ms: 0,
             retirement: Retirement::default(),
+            dismissed: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             sweeper: Sweeper::new(Arc::new(Registry::new(Duration::ZERO, 0)), limits::HEARTBEAT_TIMEOUT),
         };

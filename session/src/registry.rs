@@ -129,6 +129,11 @@ impl Registry {
         self.live().values().cloned().collect()
     }
 
+    /// How many agents take requests, however many sessions each has.
+    pub fn agents(&self) -> usize {
+        self.read().len()
+    }
+
     /// How many sessions there are.
     pub fn len(&self) -> usize {
         self.live().len()

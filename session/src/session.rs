@@ -9,7 +9,7 @@ use std::{
 };
 
 use link::{CloseReason, LifeEvent, Lifecycle, Link, LinkState, OpenError, Opened, Opening};
-use proto::{AgentId, Feature, GatewayFrame, TokenId, TunnelRequest, drain};
+use proto::{AgentId, Drain, Feature, GatewayFrame, TokenId, TunnelRequest, drain};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -47,6 +47,8 @@ pub struct Session {
     /// What every request is told of the response limit, in milliseconds.
     pub(crate) timeout_ms: u32,
     pub(crate) retirement: Retirement,
+    /// Whether the agent was told to make its next link.
+    pub(crate) dismissed: AtomicBool,
     pub(crate) watched: AtomicBool,
     pub(crate) sweeper: Sweeper,
 }
@@ -167,6 +169,17 @@ impl Session {
         }
     }
 
+    /// Tells the agent, once, to make its next link after a part of `spread`. Otherwise nothing changes: requests are
+    /// taken until the session is retired, be it by that link.
+    pub(crate) fn dismiss(&self, reason: drain::Reason, deadline: Duration, spread: Duration) {
+        if self.dismissed.swap(true, Relaxed) {
+            return;
+        }
+        let [deadline_ms, reconnect_after_ms] =
+            [deadline, spread].map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
+        self.link.table().push_control(Drain { reason: reason.into(), deadline_ms, reconnect_after_ms });
+    }
+
     /// Takes no new requests and ends once those in progress have, or the deadline has passed.
     pub fn retire(&self, reason: drain::Reason) {
         self.live_through(LifeEvent::Drain);
@@ -187,7 +200,7 @@ impl Session {
             None
         } else if !self.is_serving() {
             Some(Rank::Unhealthy)
-        } else if self.is_retired() {
+        } else if self.is_retired() || self.dismissed.load(Relaxed) {
             Some(Rank::Retired)
         } else if self.suspect.load(Relaxed) {
             Some(Rank::Suspect)

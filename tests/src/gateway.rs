@@ -1,7 +1,9 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use ::agent::Transport;
-use ::gateway::{Addresses, Config, EdgeConfig, Gateway as Bound, Limits, Reactors, ServeError, Shutdown};
+use ::gateway::{
+    Addresses, Config, EdgeConfig, Gateway as Bound, Limits, Reactors, Readiness, ServeError, Shutdown,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Metrics, Wire, credentials, eventually};
@@ -14,6 +16,7 @@ pub const DOMAIN: &str = "tunnel.test";
 pub struct Gateway {
     config: Config,
     addresses: Addresses,
+    readiness: Readiness,
     shutdown: Shutdown,
     task: AbortOnDropHandle<Result<(), ServeError>>,
 }
@@ -33,6 +36,22 @@ impl Gateway {
         Self::run(bound, config)
     }
 
+    /// A gateway whose ports a newer one can take over.
+    pub async fn start_shared() -> Self {
+        let config = Config { reuse_port: true, ..config(Limits::default(), PathBuf::new()) };
+        let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
+        let gateway = Self::run(bound, config);
+        gateway.ready().await;
+        gateway
+    }
+
+    /// A newer gateway on the same ports, which takes over from this one.
+    pub async fn heir(&self) -> Self {
+        let Addresses { http, grpc, ws, admin } = self.addresses;
+        let config = Config { http, grpc, ws, admin, ..self.config.clone() };
+        Self::run(Bound::beside(config.clone(), credentials::all()).await.unwrap(), config)
+    }
+
     /// A gateway that asks something of clients, see [`crate::edge`].
     pub async fn start_with_edge(edge: EdgeConfig) -> Self {
         let config = Config { edge, ..config(Limits::default(), PathBuf::new()) };
@@ -47,10 +66,10 @@ impl Gateway {
     }
 
     fn run(bound: Bound, config: Config) -> Self {
-        let addresses = bound.addresses();
+        let (addresses, readiness) = (bound.addresses(), bound.readiness());
         let shutdown = Shutdown::default();
         let task = AbortOnDropHandle::new(tokio::spawn(bound.run(Reactors::current(), shutdown.clone())));
-        Self { config, addresses, shutdown, task }
+        Self { config, addresses, readiness, shutdown, task }
     }
 
     /// Kills the gateway and starts another one on the same ports.
@@ -67,6 +86,11 @@ impl Gateway {
         })
         .await;
         Self::run(bound.unwrap(), config)
+    }
+
+    /// Waits until it serves clients.
+    pub async fn ready(&self) {
+        self.readiness.ready().await;
     }
 
     /// Where clients connect.
@@ -135,5 +159,6 @@ fn config(limits: Limits, tokens: PathBuf) -> Config {
         ws_origins: Vec::new(),
         limits,
         edge: EdgeConfig::default(),
+        reuse_port: false,
     }
 }

@@ -16,6 +16,7 @@ use gateway::{
     edge::{Policies, Size},
     tokens::TokenFile,
 };
+use session::LobbyLimits;
 
 pub(super) use self::error::ConfigError;
 use super::settings::Settings;
@@ -48,6 +49,7 @@ impl Checked {
             audiences: names::audiences(&settings.audience)?,
             ws_origins: names::origins(&settings.ws_origin)?,
             limits: limits(&settings)?,
+            reuse_port: settings.reuse_port.unwrap_or(false),
         };
         distinct(&config)?;
         Ok(Self {
@@ -73,6 +75,7 @@ impl Checked {
             ws_origins,
             limits,
             edge,
+            reuse_port,
             ..
         } = self.config;
         let (agent, agent_defaults) = edge.policies.into_tables();
@@ -81,6 +84,7 @@ impl Checked {
             grpc: Some(grpc),
             ws: Some(ws),
             admin: Some(admin),
+            reuse_port: Some(reuse_port),
             domain: domains,
             tokens: Some(tokens),
             public_url: self.public_url,
@@ -102,6 +106,12 @@ impl Checked {
             instances: Some(limits.instances),
             header_timeout: Some(limits.header_timeout.into()),
             keep_alive_timeout: Some(limits.keep_alive_timeout.into()),
+            drain_idle: Some(limits.drain_idle.into()),
+            max_link_age: Some(limits.max_link_age.into()),
+            max_connections: Some(limits.max_connections),
+            max_connections_per_address: Some(limits.max_connections_per_address),
+            max_unauthenticated: Some(limits.lobby.total),
+            max_unauthenticated_per_address: Some(limits.lobby.per_address),
             threads: Some(self.threads.get()),
             log_format: Some(self.log_format),
             log_level: Some(self.log_level),
@@ -176,7 +186,23 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
             settings.keep_alive_timeout,
             default.keep_alive_timeout,
         )?,
-        lobby: default.lobby,
+        drain_idle: bounded("--drain-idle", settings.drain_idle, default.drain_idle)?,
+        max_link_age: bounded("--max-link-age", settings.max_link_age, default.max_link_age)?,
+        max_connections: at_least_one("--max-connections", settings.max_connections)?
+            .unwrap_or(default.max_connections),
+        max_connections_per_address: settings
+            .max_connections_per_address
+            .unwrap_or(default.max_connections_per_address),
+        lobby: LobbyLimits {
+            total: at_least_one("--max-unauthenticated", settings.max_unauthenticated)?
+                .unwrap_or(default.lobby.total),
+            per_address: at_least_one(
+                "--max-unauthenticated-per-address",
+                settings.max_unauthenticated_per_address,
+            )?
+            .unwrap_or(default.lobby.per_address),
+            ..default.lobby
+        },
     })
 }
 

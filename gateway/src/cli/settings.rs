@@ -24,6 +24,17 @@ pub(crate) struct Settings {
     /// Health and metrics, for operators only [default: 127.0.0.1:8083]
     #[arg(long, env = "INDRANET_ADMIN", value_name = "ADDR")]
     pub(super) admin: Option<SocketAddr>,
+    /// Share the ports with a newer process, which takes over without losing a connection
+    #[arg(
+        long,
+        env = "INDRANET_REUSE_PORT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) reuse_port: Option<bool>,
     /// Domain under which every agent has its host name; may be repeated
     #[arg(long, env = "INDRANET_DOMAIN", value_name = "NAME", value_delimiter = ',')]
     #[serde(deserialize_with = "cli::one_or_many")]
@@ -99,6 +110,24 @@ pub(crate) struct Settings {
     /// How long a client's connection may rest between two requests [default: 1m 15s]
     #[arg(long, env = "INDRANET_KEEP_ALIVE_TIMEOUT", value_name = "TIME")]
     pub(super) keep_alive_timeout: Option<Span>,
+    /// How long a client's connection may rest after SIGTERM before it is closed [default: 2s]
+    #[arg(long, env = "INDRANET_DRAIN_IDLE", value_name = "TIME")]
+    pub(super) drain_idle: Option<Span>,
+    /// Age at which agents are asked to make another link, 20 % more or less; 0s for never [default: 0s]
+    #[arg(long, env = "INDRANET_MAX_LINK_AGE", value_name = "TIME")]
+    pub(super) max_link_age: Option<Span>,
+    /// Clients' connections at a time, further ones are closed at once [default: 20000]
+    #[arg(long, env = "INDRANET_MAX_CONNECTIONS", value_name = "N")]
+    pub(super) max_connections: Option<usize>,
+    /// The same for one client address, trusted proxies excepted; 0 for any [default: 0]
+    #[arg(long, env = "INDRANET_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    pub(super) max_connections_per_address: Option<usize>,
+    /// Connections on the agents' ports on which no agent was accepted yet [default: 1000]
+    #[arg(long, env = "INDRANET_MAX_UNAUTHENTICATED", value_name = "N")]
+    pub(super) max_unauthenticated: Option<usize>,
+    /// Of these, from one address [default: 64]
+    #[arg(long, env = "INDRANET_MAX_UNAUTHENTICATED_PER_ADDRESS", value_name = "N")]
+    pub(super) max_unauthenticated_per_address: Option<usize>,
     /// Threads to serve with [default: half of the cores]
     #[arg(long, env = "INDRANET_THREADS", value_name = "N")]
     pub(super) threads: Option<usize>,
@@ -121,6 +150,7 @@ cli::layer!(Settings {
     grpc,
     ws,
     admin,
+    reuse_port,
     domain,
     tokens,
     public_url,
@@ -142,6 +172,12 @@ cli::layer!(Settings {
     instances,
     header_timeout,
     keep_alive_timeout,
+    drain_idle,
+    max_link_age,
+    max_connections,
+    max_connections_per_address,
+    max_unauthenticated,
+    max_unauthenticated_per_address,
     threads,
     log_format,
     log_level,
