@@ -200,9 +200,11 @@ impl Board {
         let board = Arc::clone(self);
         Arc::new(move |event| {
             if let Event::Request { status, error, .. } = &event {
-                let class =
-                    status.filter(|_| error.is_none()).map_or(ABORTED, |status| (status / 100) as usize);
-                board.requests[class.saturating_sub(1).min(ABORTED)].fetch_add(1, Relaxed);
+                let outcome = match status {
+                    Some(status) if error.is_none() => usize::from(*status / 100).clamp(1, ABORTED) - 1,
+                    _ => ABORTED,
+                };
+                board.requests[outcome].fetch_add(1, Relaxed);
             }
             (board.observer)(event);
         })

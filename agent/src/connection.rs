@@ -124,7 +124,7 @@ impl Connector {
 
     async fn attempt(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         let record = self.board.on_attempt(slot, url);
-        let (link, outbound) = Link::new(self.settings());
+        let (link, outbound) = Link::new(settings(&self.budget));
         let nonce: [u8; auth::NONCE_LEN] = rand::random();
         let request = connect_request::signed(
             &self.config.agent_id,
@@ -169,18 +169,19 @@ impl Connector {
         auth::verify(&self.config.credential.secret, &transcript, &accepted.server_signature)
             .map_err(|_| ConnectFailure::Impostor)
     }
+}
 
-    fn settings(&self) -> Settings {
-        Settings {
-            max_concurrent: limits::MAX_CONCURRENT as usize,
-            send_window: limits::INITIAL_WINDOW,
-            recv_window: limits::INITIAL_WINDOW,
-            reader_gone: ReaderGone::StopSending,
-            // The gateway keeps the clock of an exchange and cancels what is overdue.
-            response_timeout: None,
-            idle_timeout: None,
-            budget: self.budget.clone(),
-        }
+/// What an agent grants on a link.
+pub(crate) fn settings(budget: &Budget) -> Settings {
+    Settings {
+        max_concurrent: limits::MAX_CONCURRENT as usize,
+        send_window: limits::INITIAL_WINDOW,
+        recv_window: limits::INITIAL_WINDOW,
+        reader_gone: ReaderGone::StopSending,
+        // The gateway keeps the clock of an exchange and cancels what is overdue.
+        response_timeout: None,
+        idle_timeout: None,
+        budget: budget.clone(),
     }
 }
 

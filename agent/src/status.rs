@@ -193,4 +193,4 @@ impl std::fmt::Debug for Source {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -43,7 +43,7 @@ impl Slot {
         let mut probe = better.first().map(|_| Instant::now() + probe_pause(probes));
         loop {
             let (why, order) = tokio::select! {
-                () = at(rotation) => (Why::Rotated, self.order_from(current)),
+                () = at(rotation) => (Why::Rotated, no_worse(current)),
                 () = at(probe) => (Why::Better, better.clone()),
             };
             trying.store(true, Relaxed);
@@ -64,13 +64,12 @@ impl Slot {
             }
         }
     }
+}
 
-    /// Positions of all addresses, the current one first: a link is not moved to a lesser address for its age.
-    fn order_from(&self, current: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.shared.config.gateways.len()).collect();
-        order.sort_by_key(|index| *index != current);
-        order
-    }
+/// Positions of the addresses that are no worse than the current one, that first: a link is not moved to a lesser address
+/// for its age.
+fn no_worse(current: usize) -> Vec<usize> {
+    std::iter::once(current).chain(0..current).collect()
 }
 
 fn probe_pause(probes: u32) -> Duration {
