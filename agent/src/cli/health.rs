@@ -24,10 +24,10 @@ pub(super) fn parse(text: &str, service: &Upstream) -> Result<HealthCheck, Healt
         None => (service.clone(), text),
         Some((scheme, rest)) => {
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let path = if path.is_empty() { "/" } else { path };
             (target::parse(&format!("{scheme}://{authority}"), None)?, path)
         }
     };
-    let path = if path.is_empty() { "/" } else { path };
     let is_path = path.starts_with('/') && !path.contains('#') && path.parse::<PathAndQuery>().is_ok();
     if is_path { Ok(HealthCheck::Http { upstream, path: path.to_owned() }) } else { Err(shape()) }
 }

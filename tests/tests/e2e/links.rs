@@ -94,7 +94,12 @@ async fn two_links(transport: Transport, gateway: Gateway) -> Cut {
     let relay = Relay::start(gateway.port(transport)).await;
     let mut agent = Agent::start_with(config(transport, relay.addr(), service.addr()));
     agent.online().await;
-    gateway.has_sessions(2).await;
+    let source = agent.status();
+    // The gateway knows of a link before its agent does.
+    eventually("both links are accepted", async || {
+        source.status().links.iter().filter(|link| link.age_s.is_some()).count() == 2
+    })
+    .await;
     Cut { gateway, relay, agent, _service: service }
 }
 
