@@ -356,3 +356,6 @@ async fn outlived(plan: Plan) {
         Plan::Keep | Plan::Rotate(_) => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
