@@ -108,6 +108,7 @@ impl Agent {
             sessions: TaskTracker::new(),
             accepted: watch::Sender::new(None),
             ages: Mutex::new(Ages::default()),
+            lessons: watch::Sender::default(),
         })
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     /// Position of the address that accepted a link last.
     pub(crate) accepted: watch::Sender<Option<usize>>,
     pub(crate) ages: Mutex<Ages>,
+    /// Says that something was learned of the age at which links are cut.
+    pub(crate) lessons: watch::Sender<()>,
 }
 
 /// Keeps one of the agent's links alive: connects, lets it be served, connects again.
@@ -174,7 +176,7 @@ impl Slot {
         let mut running = self.begin(ready, notices, leave.clone());
         let plan = self.plan(begun);
         let trying = AtomicBool::new(false);
-        let mut successor = pin!(self.successor(index, plan, &trying));
+        let mut successor = pin!(self.successor(index, begun, plan, &trying));
         let mut outlived = pin!(outlived(plan));
         let mut ousted = false;
         loop {
@@ -305,6 +307,7 @@ impl Slot {
             return;
         }
         if let Some(age) = self.ages().on_death(age, link::now()) {
+            self.shared.lessons.send_replace(());
             info!(?age, "links are cut at this age on their way; replacing each ahead of it from now on");
         }
     }

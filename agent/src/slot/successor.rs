@@ -33,18 +33,27 @@ impl Slot {
     /// better address; for ever if neither comes. The gateway moves new requests to it and lets the old link finish: no
     /// request notices. `trying` says whether an attempt is in progress; there is one at a time, for of two that are
     /// accepted only the later one would live.
-    pub(super) async fn successor(&self, current: usize, plan: Plan, trying: &AtomicBool) -> Successor {
+    pub(super) async fn successor(
+        &self,
+        current: usize,
+        begun: std::time::Instant,
+        plan: Plan,
+        trying: &AtomicBool,
+    ) -> Successor {
         let better: Vec<usize> = (0..current).collect();
-        let mut rotation = match plan {
-            Plan::Rotate(age) => Some(Instant::now() + age),
-            Plan::Keep | Plan::Probe(_) => None,
-        };
+        let mut rotation = end_of(begun, plan);
+        let mut lessons = self.shared.lessons.subscribe();
         let mut probes = 0;
         let mut probe = better.first().map(|_| Instant::now() + probe_pause(probes));
         loop {
             let (why, order) = tokio::select! {
                 () = at(rotation) => (Why::Rotated, no_worse(current)),
                 () = at(probe) => (Why::Better, better.clone()),
+                // It counts for a link that began before as well.
+                Ok(()) = lessons.changed() => {
+                    rotation = end_of(begun, self.plan(link::now()));
+                    continue;
+                }
             };
             trying.store(true, Relaxed);
             let shared = &self.shared;
@@ -70,6 +79,14 @@ impl Slot {
 /// for its age.
 fn no_worse(current: usize) -> Vec<usize> {
     std::iter::once(current).chain(0..current).collect()
+}
+
+/// When a link that began at `begun` shall have a successor for its age.
+fn end_of(begun: std::time::Instant, plan: Plan) -> Option<Instant> {
+    match plan {
+        Plan::Rotate(age) => begun.checked_add(age).map(Instant::from_std),
+        Plan::Keep | Plan::Probe(_) => None,
+    }
 }
 
 fn probe_pause(probes: u32) -> Duration {

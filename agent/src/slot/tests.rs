@@ -22,6 +22,7 @@ fn shared(adjust: impl FnOnce(&mut Config)) -> Arc<Shared> {
         sessions: TaskTracker::new(),
         accepted: watch::Sender::new(None),
         ages: Mutex::new(Ages::default()),
+        lessons: watch::Sender::default(),
     })
 }
 
