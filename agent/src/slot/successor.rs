@@ -19,6 +19,9 @@ const PROBE_OFTEN: Duration = Duration::from_secs(10);
 const PROBES_OFTEN: u32 = 30;
 const PROBE_RARELY: Duration = Duration::from_secs(60);
 
+/// Within this time a slot tries a better address that worked for another one.
+const FOLLOW: Duration = Duration::from_secs(1);
+
 /// Pause after a link that should be replaced could not be.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -43,12 +46,19 @@ impl Slot {
         let better: Vec<usize> = (0..current).collect();
         let mut rotation = end_of(begun, plan);
         let mut lessons = self.shared.lessons.subscribe();
+        let mut accepted = self.shared.accepted.subscribe();
         let mut probes = 0;
         let mut probe = better.first().map(|_| Instant::now() + probe_pause(probes));
         loop {
             let (why, order) = tokio::select! {
                 () = at(rotation) => (Why::Rotated, no_worse(current)),
                 () = at(probe) => (Why::Better, better.clone()),
+                Ok(()) = accepted.changed() => {
+                    if accepted.borrow_and_update().is_some_and(|index| index < current) {
+                        probe = Some(Instant::now() + FOLLOW.mul_f64(rand::random()));
+                    }
+                    continue;
+                }
                 // It counts for a link that began before as well.
                 Ok(()) = lessons.changed() => {
                     rotation = end_of(begun, self.plan(link::now()));
