@@ -1,4 +1,5 @@
 use std::{
+    collections::VecDeque,
     future::pending,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -11,12 +12,22 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// A way to some address that can fall silent without closing anything, like a network that drops every packet.
+/// A way to some address that can fall silent without closing anything, like a network that drops every packet, and that
+/// can cut connections.
 #[derive(Debug)]
 pub struct Relay {
     addr: SocketAddr,
-    frozen: Arc<Mutex<CancellationToken>>,
+    ways: Arc<Mutex<Ways>>,
     _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Ways {
+    /// Where connections lead; `None` is nowhere.
+    target: Option<SocketAddr>,
+    frozen: CancellationToken,
+    /// For each connection what cuts it, the oldest first.
+    cuts: VecDeque<CancellationToken>,
 }
 
 impl Relay {
@@ -24,9 +35,9 @@ impl Relay {
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let frozen = Arc::new(Mutex::new(CancellationToken::new()));
-        let task = tokio::spawn(run(listener, target, Arc::clone(&frozen)));
-        Self { addr, frozen, _task: AbortOnDropHandle::new(task) }
+        let ways = Arc::new(Mutex::new(Ways { target: Some(target), ..Ways::default() }));
+        let task = tokio::spawn(run(listener, Arc::clone(&ways)));
+        Self { addr, ways, _task: AbortOnDropHandle::new(task) }
     }
 
     /// Where to connect.
@@ -36,21 +47,49 @@ impl Relay {
 
     /// Lets every connection of this moment fall silent. Later ones work.
     pub fn freeze(&self) {
-        let mut frozen = self.frozen.lock().unwrap();
-        std::mem::take(&mut *frozen).cancel();
+        std::mem::take(&mut self.ways.lock().unwrap().frozen).cancel();
+    }
+
+    /// Cuts the oldest connection that was not cut yet.
+    pub fn cut_oldest(&self) {
+        self.ways.lock().unwrap().cuts.pop_front().unwrap().cancel();
+    }
+
+    /// Leads later connections to another address.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.ways.lock().unwrap().target = Some(target);
+    }
+
+    /// Lets no further connection come about.
+    pub fn refuse(&self) {
+        self.ways.lock().unwrap().target = None;
+    }
+
+    /// Cuts every connection, and lets no further one come about.
+    pub fn close(&self) {
+        let mut ways = self.ways.lock().unwrap();
+        ways.target = None;
+        ways.cuts.drain(..).for_each(|cut| cut.cancel());
     }
 }
 
-async fn run(listener: TcpListener, target: SocketAddr, frozen: Arc<Mutex<CancellationToken>>) {
+async fn run(listener: TcpListener, ways: Arc<Mutex<Ways>>) {
     let mut connections = JoinSet::new();
     loop {
         let (mut near, _) = listener.accept().await.unwrap();
-        let frozen = frozen.lock().unwrap().clone();
+        let (target, frozen, cut) = {
+            let mut ways = ways.lock().unwrap();
+            let Some(target) = ways.target else { continue };
+            let cut = CancellationToken::new();
+            ways.cuts.push_back(cut.clone());
+            (target, ways.frozen.clone(), cut)
+        };
         connections.spawn(async move {
             // Until its target is up again, a relay is a network without a route.
             let Ok(mut far) = TcpStream::connect(target).await else { return };
             tokio::select! {
                 _ = copy_bidirectional(&mut near, &mut far) => {}
+                () = cut.cancelled() => {}
                 () = frozen.cancelled() => pending().await,
             }
         });

@@ -163,9 +163,9 @@ class Gateway:
         return [self.world.tool("agent-tunnel"), "connect", str(target), "--gateway", self.url, "--id", agent_id, *flags]
 
     def start_agent(self, target, agent_id="myapp", credential=None, flags=(), env=None, **options):
-        """`agent-tunnel connect`, without waiting for it."""
-        token = {"INDRANET_TOKEN": credential or self.credentials[agent_id]}
-        return self.world.start(f"agent-{agent_id}", self.agent_command(target, agent_id, flags), token | (env or {}), **options)
+        """`agent-tunnel connect`, without waiting for it. One link, unless a check is about several."""
+        own = {"INDRANET_TOKEN": credential or self.credentials[agent_id], "INDRANET_CONNECTIONS": "1"}
+        return self.world.start(f"agent-{agent_id}", self.agent_command(target, agent_id, flags), own | (env or {}), **options)
 
     def agent(self, target, agent_id="myapp", **options):
         """`agent-tunnel connect`, online."""

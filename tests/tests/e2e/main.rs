@@ -13,6 +13,7 @@ mod handover;
 mod headers;
 mod leaving;
 mod lifecycle;
+mod links;
 mod misbehaving;
 mod requests;
 mod routing;
