@@ -1,11 +1,4 @@
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use link::{Budget, CloseReason, Link, ReaderGone, Settings};
@@ -14,7 +7,9 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    Config, GatewayUrl, connect_request,
+    Config, GatewayUrl,
+    clock::{Clock, Skew},
+    connect_request,
     dial::{self, DialError, Inbound},
 };
 
@@ -26,15 +21,14 @@ pub(crate) type AgentLink = Link<AgentFrame, Infallible>;
 /// ```text
 /// Idle --dial--> Dialing --transport up, ConnectRequest sent--> Authenticating
 /// Authenticating --ConnectAccepted, its signature good--> Ready  (the caller runs a session)
-/// Authenticating --ConnectError CLOCK_SKEW--> Dialing            (once, with the gateway's time)
+/// Authenticating --ConnectError CLOCK_SKEW, its signature good--> Dialing   (once, with the gateway's time)
 /// Authenticating --ConnectError, 5 s, a wrong signature--> Idle  (the caller backs off)
 /// Dialing --transport error, 5 s--> Idle
 /// ```
 pub(crate) struct Connector {
     pub(crate) config: Arc<Config>,
     pub(crate) instance_id: Uuid,
-    /// What to add to this host's clock to get the gateway's, in milliseconds.
-    clock_offset: AtomicI64,
+    clock: Clock,
     budget: Budget,
 }
 
@@ -59,6 +53,8 @@ pub(crate) enum ConnectFailure {
     Silent,
     #[error("the gateway does not know this token's secret: something else answers at this address")]
     Impostor,
+    #[error("refused by the gateway (clock_skew): {0}")]
+    ClockSkew(Skew),
 }
 
 fn refusal(error: &ConnectError) -> String {
@@ -71,7 +67,8 @@ impl ConnectFailure {
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Dial(DialError::Unsupported(_)) => true,
-            Self::Refused(error) => !error.retryable || error.code() == Code::ClockSkew,
+            Self::Refused(error) => !error.retryable,
+            Self::ClockSkew(_) => true,
             _ => false,
         }
     }
@@ -90,7 +87,7 @@ impl ConnectFailure {
 impl Connector {
     pub(crate) fn new(config: Arc<Config>) -> Self {
         let budget = Budget::new(limits::PROCESS_BUDGET);
-        Self { config, instance_id: Uuid::new_v4(), clock_offset: AtomicI64::new(0), budget }
+        Self { config, instance_id: Uuid::new_v4(), clock: Clock::default(), budget }
     }
 
     /// Dials `url` and authenticates.
@@ -99,10 +96,9 @@ impl Connector {
     /// Dropping the future closes the connection.
     pub(crate) async fn connect(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         match self.attempt(url).await {
-            Err(ConnectFailure::Refused(error)) if error.code() == Code::ClockSkew => {
-                let offset_ms = error.server_time.saturating_sub(unix_millis());
-                self.clock_offset.store(offset_ms, Relaxed);
-                tracing::warn!(offset_ms, "this host's clock differs from the gateway's; correcting for it");
+            Err(ConnectFailure::ClockSkew(skew)) => {
+                tracing::warn!("{skew}. Until then the difference is taken into account");
+                self.clock.correct(skew);
                 self.attempt(url).await
             }
             outcome => outcome,
@@ -117,7 +113,7 @@ impl Connector {
             &self.config.credential,
             &url.host,
             self.instance_id,
-            unix_millis().saturating_add(self.clock_offset.load(Relaxed)),
+            self.clock.unix_millis(),
             nonce,
             self.config.max_concurrent,
         );
@@ -137,7 +133,7 @@ impl Connector {
                 link.table().agree(max_concurrent, accepted.initial_window);
                 Ok(Ready { link, inbound, accepted })
             }
-            Some(gateway_frame::Frame::Error(error)) => Err(ConnectFailure::Refused(error)),
+            Some(gateway_frame::Frame::Error(error)) => Err(self.refused(error, &nonce)),
             _ => {
                 link.close(CloseReason::Protocol("expected ConnectAccepted".into()));
                 Err(ConnectFailure::Ended(
@@ -153,6 +149,18 @@ impl Connector {
             .map_err(|_| ConnectFailure::Impostor)
     }
 
+    /// Anybody could say that this host's clock is wrong; only the gateway can prove that it said so.
+    fn refused(&self, error: ConnectError, nonce: &[u8]) -> ConnectFailure {
+        if error.code() != Code::ClockSkew {
+            return ConnectFailure::Refused(error);
+        }
+        let transcript = auth::skew_transcript(nonce, error.server_time);
+        match auth::verify(&self.config.credential.secret, &transcript, &error.server_signature) {
+            Ok(()) => ConnectFailure::ClockSkew(Skew::from(error.server_time)),
+            Err(_) => ConnectFailure::Impostor,
+        }
+    }
+
     fn settings(&self) -> Settings {
         Settings {
             max_concurrent: limits::MAX_CONCURRENT as usize,
@@ -165,9 +173,4 @@ impl Connector {
             budget: self.budget.clone(),
         }
     }
-}
-
-fn unix_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod choice;
+mod clock;
 mod config;
 pub mod connect_request;
 mod connection;
