@@ -197,7 +197,7 @@ fn config(options: &DevOptions) -> Config {
 }
 
 fn anyone_with(credential: &Credential) -> Credentials {
-    let grant = Grant { secret: credential.secret.clone(), agent_ids: vec![AgentIdPattern::Any] };
+    let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
     [(credential.token.clone(), grant)].into_iter().collect()
 }
 

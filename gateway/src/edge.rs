@@ -19,7 +19,6 @@ mod password;
 mod policies;
 mod policy;
 pub(crate) mod proxy_protocol;
-mod rate;
 mod rules;
 mod settings;
 mod size;
@@ -40,7 +39,7 @@ pub use host::{HostPattern, InvalidHost, MAX_HOST, is_host_name};
 pub use network::{InvalidNetwork, Network};
 pub use password::{InvalidPasswordHash, PasswordHash};
 pub use policies::{InvalidPolicies, Policies};
-pub use rate::{InvalidRate, Rate};
+pub use session::{InvalidRate, Rate};
 pub use settings::{
     Absent, AgentSettings, DefaultSettings, Id, InvalidOfflineStatus, InvalidTimeout, OfflineStatus,
     Settings, Timeout,
@@ -57,7 +56,7 @@ pub(crate) use rules::Rules;
 use crate::{EdgeConfig, client::Client, error::IngressError, ingress::head::Head};
 use forwarding::TrustedProxies;
 use policy::Visit;
-use rate::Limiter;
+use session::Limiter;
 
 /// The rules of the public side.
 #[derive(Debug)]

@@ -11,21 +11,26 @@
 //! transport it is but for a label.
 
 mod acceptor;
+mod audit;
 mod auth;
 mod credentials;
 mod head;
 mod lobby;
 mod metrics;
+mod rate;
 mod reader;
 mod registry;
+mod seats;
 mod session;
 mod sweeper;
 
 pub use acceptor::{Acceptor, LinkInfo, PublicUrls, Terms};
-pub use auth::{Authenticated, Authenticator, Rejection};
-pub use credentials::{AgentIdPattern, Credentials, Grant};
+pub use audit::TARGET as AUDIT;
+pub use auth::{Authenticated, Authenticator, Rejection, ServerTime};
+pub use credentials::{AgentIdPattern, Credentials, Grant, Previous, Withdrawn};
 pub use head::ResponseHead;
 pub use lobby::{Lobby, LobbyLimits, Visitor};
 pub use metrics::Metrics;
+pub use rate::{InvalidRate, Limiter, Rate, client_key};
 pub use registry::{Registration, Registry};
 pub use session::{Exchange, GatewayLink, NotSent, Outbound, Session, Upload};

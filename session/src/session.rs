@@ -9,7 +9,7 @@ use std::{
 };
 
 use link::{CloseReason, Link, OpenError, Opened, Opening};
-use proto::{AgentId, Feature, GatewayFrame, TokenId, TunnelRequest, drain};
+use proto::{AgentId, Feature, GatewayFrame, Secret, TokenId, TunnelRequest, drain};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -29,6 +29,8 @@ pub struct Session {
     pub(crate) id: Uuid,
     pub(crate) agent_id: AgentId,
     pub(crate) token: TokenId,
+    /// The key that the agent proved to have; the session falls with it.
+    pub(crate) secret: Secret,
     pub(crate) instance_id: String,
     /// Which of the instance's links this is.
     pub(crate) connection: u32,
@@ -194,6 +196,7 @@ impl Session {
             id: Uuid::new_v4(),
             agent_id: AgentId::parse(agent_id).expect("a valid id"),
             token: TokenId::parse("itk_test").expect("a valid token id"),
+            secret: Secret::from_bytes([0; Secret::LEN]),
             instance_id: instance_id.to_owned(),
             connection: 0,
             serving: AtomicBool::new(true),

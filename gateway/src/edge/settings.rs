@@ -2,9 +2,10 @@
 
 use cli::Span;
 use serde::{Deserialize, Serialize};
+use session::Rate;
 
 use super::{
-    basic_auth::User, field_changes::FieldChanges, host::HostPattern, network::Network, rate::Rate,
+    basic_auth::User, field_changes::FieldChanges, host::HostPattern, network::Network,
     size::Size,
 };
 
