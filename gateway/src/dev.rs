@@ -187,6 +187,7 @@ fn config(options: &DevOptions) -> Config {
         admin: options.admin,
         domains: vec![DOMAIN.to_owned()],
         tokens: std::path::PathBuf::new(),
+        master_key_file: None,
         public_url: None,
         gateway_id: "dev".to_owned(),
         audiences: Vec::new(),

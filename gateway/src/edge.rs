@@ -31,7 +31,9 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
-use proto::AgentId;
+use http::HeaderMap;
+use proto::{AgentId, Fields};
+use session::Visitor;
 
 pub use basic_auth::{InvalidUser, User};
 pub use field_changes::{FieldChanges, FieldName, FieldValue};
@@ -137,6 +139,20 @@ impl Edge {
         let body = BodyLimit::new(policy.and_then(|policy| policy.max_body).or(self.max_body));
         body.check_declared(&head.fields)?;
         Ok(Admission { client, policy: policy.cloned(), body })
+    }
+
+    /// Whose failures to authenticate count on an agents' port: those of whom a trusted proxy speaks for, and if it does
+    /// not say, nobody's. Many agents may come through it.
+    pub(crate) fn speaking_for(&self, visitor: Visitor, peer: SocketAddr, headers: &HeaderMap) -> Visitor {
+        if !self.trusted.contains(peer.ip()) {
+            return visitor;
+        }
+        let mut fields = Fields::new();
+        for value in headers.get_all("x-forwarded-for") {
+            fields.push("x-forwarded-for", Bytes::copy_from_slice(value.as_bytes()));
+        }
+        let client = self.trusted.visitor(peer.ip(), &fields);
+        visitor.on_behalf_of(Some(client).filter(|client| !self.trusted.contains(*client)))
     }
 
     fn visitor(&self, client: &Client, head: &Head) -> IpAddr {

@@ -28,7 +28,7 @@ use crate::{
     ingress::{Ingress, h1::Patience, public},
     listener::Listener,
     metrics::Metrics,
-    reload::{self, Followed},
+    reload::{self, Tokens},
     route::Domains,
     socket::Socket,
     stranger::{self, Rationed},
@@ -88,7 +88,7 @@ pub struct Gateway {
     admin: Listener,
     addresses: Addresses,
     /// The token file to follow.
-    tokens: Option<Followed>,
+    tokens: Option<Tokens>,
 }
 
 /// Runs a gateway on `threads` threads, one of which is the caller's, until `shutdown`.
@@ -110,8 +110,9 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
-        let (credentials, followed) = reload::read(config.tokens.clone())?;
-        Ok(Self { tokens: Some(followed), ..Self::with_credentials(config, credentials)? })
+        let (credentials, tokens) =
+            reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
+        Ok(Self { tokens: Some(tokens), ..Self::with_credentials(config, credentials)? })
     }
 
     /// Opens the ports and lives on `credentials`; there is no token file.
@@ -164,7 +165,7 @@ impl Gateway {
             terms(&config),
             urls_of(&config, &edge, addresses.http.port()),
         );
-        let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
+        let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(&edge)).await?;
         let ingress = Arc::new(Ingress {
             domains: Domains::new(&config.domains),
             edge: Arc::clone(&edge),
@@ -201,11 +202,11 @@ impl Gateway {
                 }
             }),
             agents.accept(ws, {
-                let bridge = Arc::clone(&bridge);
+                let (bridge, edge) = (Arc::clone(&bridge), Arc::clone(&edge));
                 move |stream, peer, pause| {
-                    let bridge = Arc::clone(&bridge);
+                    let (bridge, edge) = (Arc::clone(&bridge), Arc::clone(&edge));
                     stranger::serve(lobby.clone(), peer, pause, move |visitor| {
-                        ws_http1(stream, header_timeout, bridge, peer, visitor)
+                        ws_http1(stream, header_timeout, bridge, edge, peer, visitor)
                     })
                 }
             }),
@@ -263,6 +264,8 @@ fn terms(config: &Config) -> Terms {
         heartbeat_timeout: limits.heartbeat_timeout,
         grace_period: limits.grace_period,
         max_concurrent: limits.max_concurrent,
+        max_sessions_per_token: limits.max_sessions_per_token,
+        max_sessions_per_agent: limits.max_sessions_per_agent,
     }
 }
 
@@ -294,11 +297,13 @@ fn ws_http1(
     stream: TcpStream,
     header_timeout: Duration,
     bridge: Arc<Bridge>,
+    edge: Arc<Edge>,
     peer: SocketAddr,
     visitor: Visitor,
 ) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| {
-        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor.clone())))
+        let visitor = edge.speaking_for(visitor.clone(), peer, request.headers());
+        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor)))
     });
     http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
 }

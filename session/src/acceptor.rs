@@ -68,8 +68,8 @@ impl Default for Terms {
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: limits::MAX_CONCURRENT,
-            max_sessions_per_token: 16_384,
-            max_sessions_per_agent: 1_024,
+            max_sessions_per_token: limits::MAX_SESSIONS_PER_TOKEN,
+            max_sessions_per_agent: limits::MAX_SESSIONS_PER_AGENT,
         }
     }
 }

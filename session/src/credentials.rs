@@ -129,6 +129,26 @@ impl Credentials {
         self.grants.values().any(|grant| !grant.revoked && grant.agent_ids.iter().any(named))
     }
 
+    /// When, after `clock`, the next token or key ends by itself.
+    pub fn next_end(&self, clock: i64) -> Option<i64> {
+        let ends = self.grants.values().flat_map(|grant| {
+            let until = grant.previous.as_ref().map(|previous| previous.until);
+            [grant.expires, until]
+        });
+        ends.flatten().filter(|end| *end > clock).min()
+    }
+
+    /// What is different from `before`, token by token, in a word each.
+    pub fn changes_since(&self, before: &Self) -> Vec<(TokenId, &'static str)> {
+        let removed = before.grants.keys().filter(|id| !self.grants.contains_key(*id));
+        let removed = removed.map(|id| (id.clone(), "token_removed"));
+        let others = self.grants.iter().filter_map(|(id, grant)| {
+            let what = before.grants.get(id).map_or(Some("token_added"), |old| grant.change_since(old))?;
+            Some((id.clone(), what))
+        });
+        removed.chain(others).collect()
+    }
+
     /// Whether a session of `agent_id` that was begun with `secret` may go on at `clock`.
     ///
     /// # Errors
@@ -176,6 +196,20 @@ impl Grant {
 
     pub(crate) fn may_claim(&self, agent_id: &AgentId) -> bool {
         self.agent_ids.iter().any(|pattern| pattern.matches(agent_id))
+    }
+
+    fn change_since(&self, old: &Self) -> Option<&'static str> {
+        if self.revoked != old.revoked {
+            return Some(if self.revoked { "token_revoked" } else { "token_restored" });
+        }
+        if !self.secret.same_as(&old.secret) {
+            return Some("token_rotated");
+        }
+        let until = |grant: &Self| grant.previous.as_ref().map(|previous| previous.until);
+        let same = self.agent_ids == old.agent_ids
+            && (self.expires, until(self)) == (old.expires, until(old))
+            && (self.max_sessions, self.max_concurrent) == (old.max_sessions, old.max_concurrent);
+        (!same).then_some("token_changed")
     }
 
     /// Whether `key` is good at `clock`.
@@ -236,6 +270,51 @@ mod tests {
         let credentials: Credentials = [(token, Grant::new(NEW, Vec::new()))].into_iter().collect();
         let agent = AgentId::parse("myapp").unwrap();
         assert_eq!(credentials.standing(&id, &agent, &NEW, 0), Err(Withdrawn::Removed));
+    }
+
+    #[test]
+    fn the_next_end_is_the_nearest_that_is_yet_to_come() {
+        let grant = |expires, until| Grant {
+            expires,
+            previous: Some(Previous { secret: OLD, until }),
+            ..Grant::new(NEW, Vec::new())
+        };
+        let ids = ["itk_a", "itk_b"].map(|id| TokenId::parse(id).unwrap());
+        let credentials: Credentials =
+            ids.into_iter().zip([grant(Some(30), 10), grant(None, 20)]).collect();
+        assert_eq!(credentials.next_end(0), Some(10));
+        assert_eq!(credentials.next_end(10), Some(20));
+        assert_eq!(credentials.next_end(29), Some(30));
+        assert_eq!(credentials.next_end(30), None);
+    }
+
+    #[test]
+    fn changes_are_told_token_by_token() {
+        let of = |grants: &[(&str, Grant)]| -> Credentials {
+            grants.iter().map(|(id, grant)| (TokenId::parse(id).unwrap(), grant.clone())).collect()
+        };
+        let grant = Grant::new(NEW, Vec::new());
+        let before = of(&["itk_a", "itk_b", "itk_c", "itk_d", "itk_e"].map(|id| (id, grant.clone())));
+        let after = of(&[
+            ("itk_b", Grant { revoked: true, ..grant.clone() }),
+            ("itk_c", Grant { secret: OLD, ..grant.clone() }),
+            ("itk_d", Grant { max_sessions: Some(1), ..grant.clone() }),
+            ("itk_e", grant.clone()),
+            ("itk_f", grant),
+        ]);
+        let mut changes = after.changes_since(&before);
+        changes.sort();
+        let words: Vec<_> = changes.iter().map(|(id, what)| (id.as_str(), *what)).collect();
+        assert_eq!(
+            words,
+            [
+                ("itk_a", "token_removed"),
+                ("itk_b", "token_revoked"),
+                ("itk_c", "token_rotated"),
+                ("itk_d", "token_changed"),
+                ("itk_f", "token_added"),
+            ]
+        );
     }
 
     #[test]

@@ -144,6 +144,7 @@ fn gateway_config() -> gateway::Config {
         admin: anywhere,
         domains: vec![DOMAIN.to_owned()],
         tokens: PathBuf::new(),
+        master_key_file: None,
         public_url: None,
         gateway_id: "bench".to_owned(),
         audiences: Vec::new(),

@@ -1,6 +1,7 @@
 use std::{error::Error as _, path::PathBuf};
 
-use proto::Credential;
+use proto::{Credential, Secret};
+use session::AgentIdPattern;
 
 use super::*;
 
@@ -37,7 +38,14 @@ impl Drop for Directory {
 
 fn entry(agent_id: &str) -> TokenEntry {
     let Credential { token, secret } = generate().unwrap();
-    TokenEntry { id: token, secret, agent_ids: vec![agent_id.parse().unwrap()] }
+    TokenEntry::new(token, TokenKey::Stored(secret), vec![agent_id.parse().unwrap()])
+}
+
+fn stored(entry: &TokenEntry) -> &Secret {
+    match &entry.key {
+        TokenKey::Stored(secret) => secret,
+        TokenKey::Derived(_) => panic!("a derived key"),
+    }
 }
 
 #[test]
@@ -84,7 +92,7 @@ fn an_added_token_can_be_loaded_and_is_for_its_owner_only() {
 
     let entries = TokenFile::load(&directory.file()).unwrap().entries;
     assert_eq!(entries.iter().map(|entry| &entry.id).collect::<Vec<_>>(), [&one.id, &two.id]);
-    assert!(entries[0].secret.same_as(&one.secret));
+    assert!(stored(&entries[0]).same_as(stored(&one)));
     assert_eq!(entries[1].agent_ids, two.agent_ids);
     assert_eq!(fs::metadata(directory.file()).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(&directory.0).unwrap().count(), 1, "no draft is left");
