@@ -74,8 +74,7 @@ impl PeerService {
         }
         let host = request.uri().host().unwrap_or_default();
         let authority = host.trim_matches(['[', ']']).to_ascii_lowercase();
-        let visitor =
-            self.service.edge.speaking_for(self.visitor.clone(), self.peer, request.headers());
+        let visitor = self.service.edge.speaking_for(self.visitor.clone(), self.peer, request.headers());
         let info = LinkInfo { transport: TRANSPORT, peer: Some(self.peer), authority, visitor };
         let outbound = self.service.acceptor.accept(info, FromAgent::new(request.into_body()));
         Body::response(ToAgent::new(outbound))

@@ -110,8 +110,7 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
-        let (credentials, tokens) =
-            reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
+        let (credentials, tokens) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
         Ok(Self { tokens: Some(tokens), ..Self::with_credentials(config, credentials)? })
     }
 

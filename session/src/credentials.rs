@@ -280,8 +280,7 @@ mod tests {
             ..Grant::new(NEW, Vec::new())
         };
         let ids = ["itk_a", "itk_b"].map(|id| TokenId::parse(id).unwrap());
-        let credentials: Credentials =
-            ids.into_iter().zip([grant(Some(30), 10), grant(None, 20)]).collect();
+        let credentials: Credentials = ids.into_iter().zip([grant(Some(30), 10), grant(None, 20)]).collect();
         assert_eq!(credentials.next_end(0), Some(10));
         assert_eq!(credentials.next_end(10), Some(20));
         assert_eq!(credentials.next_end(29), Some(30));

@@ -4,10 +4,7 @@ use cli::Span;
 use serde::{Deserialize, Serialize};
 use session::Rate;
 
-use super::{
-    basic_auth::User, field_changes::FieldChanges, host::HostPattern, network::Network,
-    size::Size,
-};
+use super::{basic_auth::User, field_changes::FieldChanges, host::HostPattern, network::Network, size::Size};
 
 mod values;
 

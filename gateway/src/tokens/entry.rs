@@ -191,7 +191,8 @@ impl RawEntry {
         }
         Ok(TokenEntry {
             name: self.name,
-            key: key(self.secret, self.generation)?.ok_or_else(|| malformed("neither secret nor generation"))?,
+            key: key(self.secret, self.generation)?
+                .ok_or_else(|| malformed("neither secret nor generation"))?,
             previous,
             agent_ids,
             created: self.created,

@@ -95,8 +95,14 @@ mod tests {
     /// Computed by another implementation; see `docs/security.md`.
     #[test]
     fn secrets_are_what_others_derive() {
-        assert_eq!(hex(&key().secret(&token("itk_k3v9"), 1)), "55df4bf2d76e2125a7fa4b1abf1738345c0f705ae2a6c84d6821393ca89bfcf8");
-        assert_eq!(hex(&key().secret(&token("itk_k3v9"), 2)), "b3c203e37235966cf4a936b934bd7004261085d84f52b69f86836178695fc4ca");
+        assert_eq!(
+            hex(&key().secret(&token("itk_k3v9"), 1)),
+            "55df4bf2d76e2125a7fa4b1abf1738345c0f705ae2a6c84d6821393ca89bfcf8"
+        );
+        assert_eq!(
+            hex(&key().secret(&token("itk_k3v9"), 2)),
+            "b3c203e37235966cf4a936b934bd7004261085d84f52b69f86836178695fc4ca"
+        );
     }
 
     #[test]

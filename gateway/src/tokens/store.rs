@@ -51,7 +51,11 @@ pub(super) fn rotate(
         }
         let key = match (master, &old.key) {
             (Some(_), TokenKey::Derived(last)) => {
-                let spent = || TokenFileError::Entry { path: path.to_owned(), id: id.clone(), what: "no generation left" };
+                let spent = || TokenFileError::Entry {
+                    path: path.to_owned(),
+                    id: id.clone(),
+                    what: "no generation left",
+                };
                 TokenKey::Derived(last.checked_add(1).ok_or_else(spent)?)
             }
             (Some(_), TokenKey::Stored(_)) => TokenKey::Derived(1),
@@ -163,9 +167,9 @@ fn lock_directory(file: &Path) -> io::Result<File> {
 fn read_or_empty(path: &Path) -> Result<Zeroizing<String>, TokenFileError> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Zeroizing::default()),
-        read => read
-            .map(Zeroizing::new)
-            .map_err(|source| TokenFileError::Read { path: path.to_owned(), source }),
+        read => {
+            read.map(Zeroizing::new).map_err(|source| TokenFileError::Read { path: path.to_owned(), source })
+        }
     }
 }
 
