@@ -93,7 +93,11 @@ where
     Ok(tracing_subscriber::registry().with(lines).with(records))
 }
 
-fn subscriber<W>(format: Format, level: &str, colour: bool, writer: W) -> Result<impl Subscriber, LogError>
+/// What [`init`] sets up, writing to `writer`: for those who want to see what a log would hold.
+///
+/// # Errors
+/// [`LogError::Level`].
+pub fn subscriber<W>(format: Format, level: &str, colour: bool, writer: W) -> Result<impl Subscriber, LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {

@@ -41,6 +41,20 @@ impl Gateway {
         Self::run(bound, config)
     }
 
+    /// A gateway with a configuration of the scenario's choice, which knows the agents of [`crate::credential`].
+    pub async fn start_with_config(adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(patient(), PathBuf::new());
+        adjust(&mut config);
+        let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
+        Self::run(bound, config)
+    }
+
+    /// A gateway that follows a token file with tokens that are derived from the key in `master_key_file`.
+    pub async fn start_with_master_key(tokens: PathBuf, master_key_file: PathBuf) -> Self {
+        let config = Config { master_key_file: Some(master_key_file), ..config(patient(), tokens) };
+        Self::run(Bound::bind(config.clone()).unwrap(), config)
+    }
+
     /// A gateway that follows a token file.
     pub async fn start_with_tokens(tokens: PathBuf) -> Self {
         let config = config(patient(), tokens);

@@ -1,12 +1,12 @@
 use std::{
     future::pending,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket},
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -22,10 +22,15 @@ pub struct Relay {
 impl Relay {
     /// A way to `target`.
     pub async fn start(target: SocketAddr) -> Self {
+        Self::from(Ipv4Addr::LOCALHOST, target).await
+    }
+
+    /// A way to `target` that comes from another address of this machine, such as 127.0.0.2.
+    pub async fn from(source: Ipv4Addr, target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let frozen = Arc::new(Mutex::new(CancellationToken::new()));
-        let task = tokio::spawn(run(listener, target, Arc::clone(&frozen)));
+        let task = tokio::spawn(run(listener, source, target, Arc::clone(&frozen)));
         Self { addr, frozen, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -41,14 +46,21 @@ impl Relay {
     }
 }
 
-async fn run(listener: TcpListener, target: SocketAddr, frozen: Arc<Mutex<CancellationToken>>) {
+async fn run(
+    listener: TcpListener,
+    source: Ipv4Addr,
+    target: SocketAddr,
+    frozen: Arc<Mutex<CancellationToken>>,
+) {
     let mut connections = JoinSet::new();
     loop {
         let (mut near, _) = listener.accept().await.unwrap();
         let frozen = frozen.lock().unwrap().clone();
         connections.spawn(async move {
             // Until its target is up again, a relay is a network without a route.
-            let Ok(mut far) = TcpStream::connect(target).await else { return };
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((source, 0).into()).unwrap();
+            let Ok(mut far) = socket.connect(target).await else { return };
             tokio::select! {
                 _ = copy_bidirectional(&mut near, &mut far) => {}
                 () = frozen.cancelled() => pending().await,

@@ -11,10 +11,13 @@ use tests::{
 };
 
 mod agents;
+mod credentials;
 mod framing;
 mod h2_agents;
 mod h2_ingress;
 mod host;
+mod logs;
+mod websocket;
 
 /// A gateway with a decent agent, an agent that answers nothing of its own accord, and a client that was there before.
 struct Scene {
