@@ -37,10 +37,17 @@ fn logged(format: Format, scenario: impl Future<Output = ()>) -> String {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = subscriber(format, "trace", false, move || writer.clone()).unwrap();
+    // While there is one only, whether anybody wants an event is asked of the thread on which it happens first, once and
+    // for all: and that may be another test's.
+    let _another = tracing::Dispatch::new(subscriber_to_nowhere());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     tracing::subscriber::with_default(subscriber, || runtime.block_on(within(scenario)));
     let bytes = log.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
+}
+
+fn subscriber_to_nowhere() -> impl tracing::Subscriber + Send + Sync {
+    subscriber(Format::Text, "trace", false, io::sink).unwrap()
 }
 
 const SECRET: &[u8; 32] = b"SECRETSECRETSECRETSECRETSECRET!!";
@@ -157,17 +164,16 @@ async fn an_author(transport: Transport) {
     let mut rogue = Rogue::dial(transport, gateway.port(transport)).await;
     rogue.send(request);
     rogue.accepted().await;
-    rogue.send(proto::Health { serving: false, message: forged.to_owned(), ..proto::Health::default() });
+    rogue.send(proto::Health { serving: false, message: forged.to_owned() });
     rogue.send(tests::frames::data(forged, "x"));
     rogue.heard().await;
+    let control = Request::get("/").field("x", b"\x1b[31mforged\r\ninjected");
+    gateway.client().await.ask(&control).await;
     let mut client = gateway.client().await;
-    client.begin(&Request::get("/%0aforged%1b[31m").field("x", b"\x1b[31mforged")).await;
+    client.begin(&Request::get("/%0aforged%1b%5b31m")).await;
     let id = rogue.request().await.id;
-    let message = forged.to_owned();
-    rogue.send(proto::TunnelClose {
-        message,
-        ..tests::frames::close(&id, proto::tunnel_close::Reason::Cancelled)
-    });
+    let reason = proto::tunnel_close::Reason::Cancelled;
+    rogue.send(proto::TunnelClose { message: forged.to_owned(), ..tests::frames::close(&id, reason) });
     client.reader.head().await;
 }
 
