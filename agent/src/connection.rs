@@ -174,3 +174,53 @@ impl Connector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::{AgentId, Credential, Secret, TokenId};
+
+    use super::*;
+    use crate::Upstream;
+
+    const NONCE: [u8; auth::NONCE_LEN] = [7; auth::NONCE_LEN];
+
+    fn connector() -> Connector {
+        let credential = Credential {
+            token: TokenId::parse("itk_a").unwrap(),
+            secret: Secret::from_bytes([1; Secret::LEN]),
+        };
+        let agent_id = AgentId::parse("myapp").unwrap();
+        let upstream = Upstream::http("127.0.0.1".to_owned(), 9);
+        Connector::new(Arc::new(Config::new(upstream, Vec::new(), agent_id, credential)))
+    }
+
+    fn skew(server_time: i64, secret: &Secret, nonce: &[u8]) -> ConnectError {
+        let signature = auth::sign(secret, &auth::skew_transcript(nonce, server_time));
+        ConnectError {
+            code: Code::ClockSkew.into(),
+            server_time,
+            server_signature: signature.to_vec().into(),
+            ..ConnectError::default()
+        }
+    }
+
+    #[test]
+    fn only_the_gateway_itself_can_tell_an_agent_the_time() {
+        let connector = connector();
+        let secret = &connector.config.credential.secret;
+        let good = skew(1000, secret, &NONCE);
+        for forged in [
+            ConnectError { server_signature: bytes::Bytes::new(), ..good.clone() },
+            ConnectError { server_time: 1001, ..good.clone() },
+            skew(1000, &Secret::from_bytes([2; Secret::LEN]), &NONCE),
+            skew(1000, secret, &[8; 16]),
+        ] {
+            let failure = connector.refused(forged, &NONCE);
+            assert!(matches!(failure, ConnectFailure::Impostor) && !failure.is_final(), "{failure}");
+        }
+        let failure = connector.refused(good, &NONCE);
+        assert!(failure.is_final(), "a second time");
+        let text = failure.to_string();
+        assert!(text.contains("ahead of the gateway's") && text.contains("NTP"), "{text}");
+    }
+}
