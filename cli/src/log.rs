@@ -97,7 +97,12 @@ where
 ///
 /// # Errors
 /// [`LogError::Level`].
-pub fn subscriber<W>(format: Format, level: &str, colour: bool, writer: W) -> Result<impl Subscriber, LogError>
+pub fn subscriber<W>(
+    format: Format,
+    level: &str,
+    colour: bool,
+    writer: W,
+) -> Result<impl Subscriber, LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {

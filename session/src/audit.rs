@@ -41,7 +41,7 @@ pub(crate) fn connected(session: &Session, version: &str) {
         session = %session.id(),
         peer = session.peer().map(tracing::field::display),
         transport = session.transport(),
-        version = ?version,
+        version = %version.escape_debug(),
         "agent connected"
     );
 }
