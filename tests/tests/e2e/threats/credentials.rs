@@ -144,7 +144,7 @@ impl Drop for Tokens {
 async fn c3_a_token_that_expires_takes_its_session_along(transport: Transport) {
     let tokens = Tokens::new();
     // Long enough to connect in, also on a machine that is busy; the file holds whole seconds.
-    tokens.add(AGENT, |entry| entry.expires = Some(SystemTime::now() + Duration::from_secs(5)));
+    tokens.add(AGENT, |entry| entry.expires = Some(SystemTime::now() + Duration::from_secs(8)));
     tokens.add(OTHER_AGENT, |_entry| {});
     let gateway = Gateway::start_with_tokens(tokens.path()).await;
     let mut kept = Rogue::join(transport, &gateway, OTHER_AGENT).await;
@@ -192,7 +192,7 @@ async fn c3_a_rotation_ends_the_old_secret_after_its_overlap(transport: Transpor
     Rogue::join(transport, &gateway, AGENT).await;
 
     // The next rotation ends it at once, since there are two secrets at most; and the next one in its time.
-    rotate(&Secret::from_bytes([0x5b; Secret::LEN]), Duration::from_secs(5));
+    rotate(&Secret::from_bytes([0x5b; Secret::LEN]), Duration::from_secs(8));
     assert_eq!(old.goodbye().await, farewell::UNAUTHENTICATED.over(transport));
     new.heard().await;
     assert_eq!(new.goodbye().await, farewell::UNAUTHENTICATED.over(transport));
