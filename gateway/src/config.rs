@@ -23,6 +23,8 @@ pub struct Config {
     pub domains: Vec<String>,
     /// The file that `token new` writes.
     pub tokens: PathBuf,
+    /// What the secrets of derived tokens come from.
+    pub master_key_file: Option<PathBuf>,
     /// How an agent's public URL is made; the default is `http://{agent}.{domain}:{port}` with the port of `http`.
     pub public_url: Option<UrlTemplate>,
     /// The gateway's name for itself in logs and towards agents.
@@ -95,6 +97,10 @@ pub struct Limits {
     pub offline_grace: Duration,
     /// What becomes of other agent processes that have the same id.
     pub instances: Instances,
+    /// Sessions at a time with one token that has no limit of its own.
+    pub max_sessions_per_token: u32,
+    /// Sessions at a time of one agent id.
+    pub max_sessions_per_agent: u32,
     /// Time to read a request head.
     pub header_timeout: Duration,
     /// The pause allowed between two requests of one connection.
@@ -123,6 +129,8 @@ impl Default for Limits {
             body_memory: limits::PROCESS_MEMORY,
             offline_grace: Duration::from_secs(2),
             instances: Instances::Pool,
+            max_sessions_per_token: limits::MAX_SESSIONS_PER_TOKEN,
+            max_sessions_per_agent: limits::MAX_SESSIONS_PER_AGENT,
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             drain_idle: Duration::from_secs(2),

@@ -33,7 +33,7 @@ use crate::{
     metrics::Metrics,
     notify,
     ports::Ports,
-    reload::{self, Followed},
+    reload::{self, Tokens},
     route::Domains,
     socket::Socket,
     stage::{Life, Readiness},
@@ -82,7 +82,7 @@ pub struct Gateway {
     predecessor: Option<Predecessor>,
     life: Life,
     /// The token file to follow.
-    tokens: Option<Followed>,
+    tokens: Option<Tokens>,
 }
 
 /// Runs a gateway on `threads` threads, one of which is the caller's, until `shutdown`.
@@ -105,8 +105,8 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
-        let (credentials, followed) = reload::read(config.tokens.clone())?;
-        Ok(Self { tokens: Some(followed), ..Self::with_credentials(config, credentials)? })
+        let (credentials, tokens) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
+        Ok(Self { tokens: Some(tokens), ..Self::with_credentials(config, credentials)? })
     }
 
     /// Opens the ports and lives on `credentials`; there is no token file.
@@ -130,7 +130,7 @@ impl Gateway {
     /// # Cancel safety
     /// Dropping the future leaves everything to the older process.
     pub async fn open(config: Config) -> Result<Self, ServeError> {
-        let (credentials, followed) = reload::read(config.tokens.clone())?;
+        let (credentials, followed) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
         if let Some(ports) = Ports::activated(&config)? {
             return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials) });
         }
@@ -199,7 +199,7 @@ impl Gateway {
             terms(&config),
             Box::new(Rulebook::new(&config, &edge, addresses.http.port())),
         );
-        let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
+        let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(&edge)).await?;
         let ingress = Arc::new(Ingress {
             domains: Domains::new(&config.domains),
             edge: Arc::clone(&edge),
@@ -242,12 +242,12 @@ impl Gateway {
                 }
             }),
             agents.accept(ws_door, {
-                let bridge = Arc::clone(&bridge);
+                let (bridge, edge) = (Arc::clone(&bridge), Arc::clone(&edge));
                 move |stream, peer, pause| {
-                    let bridge = Arc::clone(&bridge);
+                    let (bridge, edge) = (Arc::clone(&bridge), Arc::clone(&edge));
                     let (census, pause) = (Arc::clone(&ws_census), pause.answered());
                     stranger::serve(lobby.clone(), census, peer, pause, move |visitor| {
-                        ws_http1(stream, header_timeout, bridge, peer, visitor)
+                        ws_http1(stream, header_timeout, bridge, edge, peer, visitor)
                     })
                 }
             }),
@@ -317,6 +317,8 @@ fn terms(config: &Config) -> Terms {
         max_concurrent: limits.max_concurrent,
         body_memory: limits.body_memory,
         max_link_age: limits.max_link_age,
+        max_sessions_per_token: limits.max_sessions_per_token,
+        max_sessions_per_agent: limits.max_sessions_per_agent,
     }
 }
 
@@ -333,11 +335,13 @@ fn ws_http1(
     stream: TcpStream,
     header_timeout: Duration,
     bridge: Arc<Bridge>,
+    edge: Arc<Edge>,
     peer: SocketAddr,
     visitor: Visitor,
 ) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| {
-        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor.clone())))
+        let visitor = edge.speaking_for(visitor.clone(), peer, request.headers());
+        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor)))
     });
     http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
 }

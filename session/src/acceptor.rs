@@ -16,12 +16,15 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tracing::{Instrument as _, info, warn};
+use tracing::{Instrument as _, debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    Authenticated, Authenticator, Instances, Metrics, Registry, Rejection, Visitor, herd,
+    Authenticated, Authenticator, Instances, Metrics, Registry, Rejection, Visitor,
+    audit::{self, Claim},
+    herd,
     reader::{self, Watch},
+    seats::{Seat, SeatLimits, Seats},
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
 };
@@ -45,6 +48,10 @@ pub struct Terms {
     pub body_memory: u64,
     /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
     pub max_link_age: Duration,
+    /// Sessions at a time with one token, unless the token says otherwise.
+    pub max_sessions_per_token: u32,
+    /// Sessions at a time of one agent id.
+    pub max_sessions_per_agent: u32,
 }
 
 impl Default for Terms {
@@ -58,6 +65,8 @@ impl Default for Terms {
             max_concurrent: limits::MAX_CONCURRENT,
             body_memory: limits::PROCESS_MEMORY,
             max_link_age: Duration::ZERO,
+            max_sessions_per_token: limits::MAX_SESSIONS_PER_TOKEN,
+            max_sessions_per_agent: limits::MAX_SESSIONS_PER_AGENT,
         }
     }
 }
@@ -99,6 +108,7 @@ struct Inner {
     terms: Terms,
     rules: Box<dyn AgentRules>,
     budget: Budget,
+    seats: Seats,
     sweeper: Sweeper,
     sessions: TaskTracker,
     draining: CancellationToken,
@@ -125,6 +135,7 @@ impl Acceptor {
             budget: Budget::new(terms.body_memory),
             terms,
             rules,
+            seats: Seats::default(),
             sweeper,
             sessions: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -189,14 +200,15 @@ impl Acceptor {
         self.inner.sessions.wait().await;
     }
 
-    /// Ends the sessions whose token or key is no longer among the credentials.
-    pub fn close_revoked(&self, before: &crate::Credentials) {
-        let now = self.inner.authenticator.credentials();
+    /// Ends the sessions whose token or key is not good any more at `clock`, in milliseconds since the Unix epoch.
+    pub fn close_withdrawn(&self, clock: i64) {
+        let credentials = self.inner.authenticator.credentials();
         for session in self.inner.registry.sessions() {
-            let kept =
-                now.allows(session.token(), session.agent_id()) && now.same_secret(before, session.token());
-            if !kept {
-                info!(agent = %session.agent_id(), token = %session.token(), session = %session.id(), "token revoked, session closed");
+            let Session { token, agent_id, secret, .. } = &*session;
+            if let Err(why) = credentials.standing(token, agent_id, secret, clock)
+                && !session.link.is_closed()
+            {
+                audit::withdrawn(&session, why);
                 session.close(CloseReason::Revoked);
             }
         }
@@ -222,19 +234,23 @@ impl Inner {
     {
         let mut inbound = pin!(inbound);
         let first = tokio::time::timeout(limits::CONNECT_TIMEOUT, inbound.next());
+        let mut claim = Claim::none();
         let authenticated = match tokio::select! { first = first => first, () = link.closed() => return } {
-            Ok(Some(Ok(frame))) => self.authenticate(frame, &info),
+            Ok(Some(Ok(frame))) => {
+                claim = Claim::of(&frame);
+                self.authenticate(frame, &info)
+            }
             Ok(Some(Err(error))) => return link.close(error.into()),
             Ok(None) => return link.close(CloseReason::Gone),
             Err(_elapsed) => Err(Rejection::Malformed("no ConnectRequest within 5 s")),
         };
         match authenticated {
-            Ok(authenticated) => self.run(info, link, inbound, authenticated).await,
-            Err(rejection) => self.refuse(rejection, &link),
+            Ok((authenticated, seat)) => self.run(info, link, inbound, authenticated, seat).await,
+            Err(rejection) => self.refuse(rejection, &info, &claim, &link),
         }
     }
 
-    fn authenticate(&self, frame: AgentFrame, info: &LinkInfo) -> Result<Authenticated, Rejection> {
+    fn authenticate(&self, frame: AgentFrame, info: &LinkInfo) -> Result<(Authenticated, Seat), Rejection> {
         if frame.encoded_len() > limits::MAX_CONNECT_FRAME {
             return Err(Rejection::Malformed("the first frame is larger than 4 KiB"));
         }
@@ -244,20 +260,42 @@ impl Inner {
         if self.draining.is_cancelled() {
             return Err(Rejection::Draining);
         }
-        self.authenticator.verify(request, &info.authority, unix_millis(), link::now())
+        let now = link::now();
+        info.visitor.may_try(now).map_err(Rejection::Throttled)?;
+        let authenticated = self.authenticator.verify(request, &info.authority, unix_millis(), now)?;
+        let seat = self.seats.take(
+            &authenticated,
+            SeatLimits {
+                per_token: authenticated.max_sessions.unwrap_or(self.terms.max_sessions_per_token),
+                per_agent: self.terms.max_sessions_per_agent,
+            },
+        )?;
+        Ok((authenticated, seat))
     }
 
-    fn refuse(&self, rejection: Rejection, link: &GatewayLink) {
-        let error = rejection.to_wire(unix_millis());
+    fn refuse(&self, rejection: Rejection, info: &LinkInfo, claim: &Claim, link: &GatewayLink) {
+        let error = rejection.to_wire();
         let code = error.code().as_str_name();
-        warn!(code, reason = %rejection, "agent refused");
+        match rejection {
+            Rejection::Throttled(_) => debug!(code, "agent refused without a look at its signature"),
+            _ => audit::refused(info, claim, code, &rejection),
+        }
+        if rejection == Rejection::Unauthenticated && info.visitor.failed(link::now()) {
+            audit::throttled(info);
+        }
         self.metrics.rejections.get_or_create(&[("code", code)]).inc();
         link.table().push_control(error.clone());
         link.close(CloseReason::Refused(Box::new(error)));
     }
 
-    async fn run<S>(&self, info: LinkInfo, link: GatewayLink, inbound: S, authenticated: Authenticated)
-    where
+    async fn run<S>(
+        &self,
+        info: LinkInfo,
+        link: GatewayLink,
+        inbound: S,
+        authenticated: Authenticated,
+        _seat: Seat,
+    ) where
         S: Stream<Item = Result<AgentFrame, LinkError>>,
     {
         let id = Uuid::now_v7();
@@ -267,7 +305,7 @@ impl Inner {
 
         let response_timeout = self.rules.response_timeout(&authenticated.agent_id);
         let accepted = self.accepted(id, &authenticated, response_timeout);
-        let Authenticated { agent_id, token, request, secret } = authenticated;
+        let Authenticated { agent_id, token, request, secret, .. } = authenticated;
         let features = accepted.features.clone();
         let inline_limit = {
             let mut table = link.table();
@@ -283,6 +321,7 @@ impl Inner {
             timeout_ms: millis(response_timeout),
             agent_id,
             token,
+            secret,
             instance_id: request.instance_id,
             connection: request.connection,
             serving: AtomicBool::new(true),
@@ -300,7 +339,7 @@ impl Inner {
         });
         let registration = match self.registry.register(&session, instances) {
             Ok(registration) => registration,
-            Err(in_use) => return self.refuse(in_use.into(), &session.link),
+            Err(in_use) => return self.refuse(in_use.into(), &info, &Claim::proved(&session), &session.link),
         };
         let _presence = self.registry.enter(&session);
         info.visitor.accept();
@@ -318,13 +357,14 @@ impl Inner {
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);
         }
-        let credentials = self.authenticator.credentials();
-        let same_key =
-            credentials.grant(session.token().as_str()).is_some_and(|grant| grant.secret.same_as(&secret));
-        if !same_key || !credentials.allows(session.token(), session.agent_id()) {
+        let begun = link::now();
+        audit::connected(&session, &request.agent_version);
+        let Session { token, agent_id, secret, .. } = &*session;
+        let standing = self.authenticator.credentials().standing(token, agent_id, secret, unix_millis());
+        if let Err(why) = standing {
+            audit::withdrawn(&session, why);
             session.close(CloseReason::Revoked);
         }
-        info!(token = %session.token(), version = ?request.agent_version, "agent connected");
         let sessions = self.metrics.sessions.get_or_create_owned(&[("transport", info.transport)]);
         sessions.inc();
         let watch = Watch {
@@ -344,7 +384,7 @@ impl Inner {
         session.close(reason);
         session.live_through(LifeEvent::Lost);
         let reason = session.link.table().close_reason().cloned();
-        info!(reason = ?reason, "agent disconnected");
+        audit::disconnected(&session, reason.as_ref(), begun.elapsed());
     }
 
     fn accepted(
@@ -355,6 +395,7 @@ impl Inner {
     ) -> ConnectAccepted {
         let Authenticated { agent_id, secret, request, .. } = authenticated;
         let terms = &self.terms;
+        let max_concurrent = authenticated.max_concurrent.unwrap_or(u32::MAX).min(terms.max_concurrent);
         let session_id = session_id.to_string();
         let transcript = auth::accept_transcript(&request.nonce, &session_id, &terms.gateway_id);
         ConnectAccepted {
@@ -366,8 +407,8 @@ impl Inner {
             max_chunk: limits::MAX_CHUNK as u32,
             max_head_bytes: limits::MAX_HEAD_BYTES as u32,
             max_concurrent: match request.max_concurrent {
-                0 => terms.max_concurrent,
-                wanted => wanted.min(terms.max_concurrent),
+                0 => max_concurrent,
+                wanted => wanted.min(max_concurrent),
             },
             response_timeout_ms: millis(response_timeout),
             public_urls: self.rules.public_urls(agent_id),

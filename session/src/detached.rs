@@ -31,6 +31,7 @@ impl Session {
             id: Uuid::new_v4(),
             agent_id,
             token,
+            secret: proto::Secret::from_bytes([0; proto::Secret::LEN]),
             instance_id: instance_id.to_owned(),
             connection: 0,
             serving: AtomicBool::new(true),

@@ -61,7 +61,7 @@ impl Registry {
     /// processes is up to `instances`.
     ///
     /// # Errors
-    /// [`InUse`] if there is no place for it.
+    /// [`InUse`] if another process has the place.
     pub fn register(
         self: &Arc<Self>,
         session: &Arc<Session>,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use link::{CloseReason, LifeEvent, Lifecycle, Link, LinkState, OpenError, Opened, Opening};
-use proto::{AgentId, Drain, Feature, GatewayFrame, TokenId, TunnelRequest, drain};
+use proto::{AgentId, Drain, Feature, GatewayFrame, Secret, TokenId, TunnelRequest, drain};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -30,6 +30,8 @@ pub struct Session {
     pub(crate) id: Uuid,
     pub(crate) agent_id: AgentId,
     pub(crate) token: TokenId,
+    /// The key that the agent proved to have; the session falls with it.
+    pub(crate) secret: Secret,
     pub(crate) instance_id: String,
     /// Which of the instance's links this is.
     pub(crate) connection: u32,

@@ -1,13 +1,13 @@
 use std::{
     collections::VecDeque,
     future::pending,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket},
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -33,10 +33,15 @@ struct Ways {
 impl Relay {
     /// A way to `target`.
     pub async fn start(target: SocketAddr) -> Self {
+        Self::from(Ipv4Addr::LOCALHOST, target).await
+    }
+
+    /// A way to `target` that comes from another address of this machine, such as 127.0.0.2.
+    pub async fn from(source: Ipv4Addr, target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let ways = Arc::new(Mutex::new(Ways { target: Some(target), ..Ways::default() }));
-        let task = tokio::spawn(run(listener, Arc::clone(&ways)));
+        let task = tokio::spawn(run(listener, source, Arc::clone(&ways)));
         Self { addr, ways, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -73,7 +78,7 @@ impl Relay {
     }
 }
 
-async fn run(listener: TcpListener, ways: Arc<Mutex<Ways>>) {
+async fn run(listener: TcpListener, source: Ipv4Addr, ways: Arc<Mutex<Ways>>) {
     let mut connections = JoinSet::new();
     loop {
         let (mut near, _) = listener.accept().await.unwrap();
@@ -86,7 +91,9 @@ async fn run(listener: TcpListener, ways: Arc<Mutex<Ways>>) {
         };
         connections.spawn(async move {
             // Until its target is up again, a relay is a network without a route.
-            let Ok(mut far) = TcpStream::connect(target).await else { return };
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((source, 0).into()).unwrap();
+            let Ok(mut far) = socket.connect(target).await else { return };
             tokio::select! {
                 _ = copy_bidirectional(&mut near, &mut far) => {}
                 () = cut.cancelled() => {}

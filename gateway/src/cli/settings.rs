@@ -42,6 +42,13 @@ pub(crate) struct Settings {
     /// The file that `token new` writes; changes to it take effect at once
     #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE")]
     pub(super) tokens: Option<PathBuf>,
+    /// The master key that secrets of derived tokens come from
+    /// [default: $CREDENTIALS_DIRECTORY/indranet-master-key, if it is there]
+    #[arg(long, env = "INDRANET_MASTER_KEY_FILE", value_name = "FILE")]
+    pub(super) master_key_file: Option<PathBuf>,
+    /// Append who comes, goes and is refused to this file, a line of JSON each [default: only the log]
+    #[arg(long, env = "INDRANET_AUDIT_LOG", value_name = "FILE")]
+    pub(super) audit_log: Option<PathBuf>,
     /// How agents are told their URL, e.g. https://{agent}.example.com [default: http://{agent}.DOMAIN:PORT]
     #[arg(long, env = "INDRANET_PUBLIC_URL", value_name = "TEMPLATE")]
     pub(super) public_url: Option<String>,
@@ -104,6 +111,15 @@ pub(crate) struct Settings {
     /// Several processes with one agent id: pool shares the requests, replace keeps the newest, refuse the oldest [default: pool]
     #[arg(long, env = "INDRANET_INSTANCES", value_name = "POLICY")]
     pub(super) instances: Option<Instances>,
+    /// Sessions at a time with one token that has no limit of its own [default: 16384]
+    #[arg(long, env = "INDRANET_MAX_SESSIONS_PER_TOKEN", value_name = "N")]
+    pub(super) max_sessions_per_token: Option<u32>,
+    /// Sessions at a time of one agent id [default: 1024]
+    #[arg(long, env = "INDRANET_MAX_SESSIONS_PER_AGENT", value_name = "N")]
+    pub(super) max_sessions_per_agent: Option<u32>,
+    /// Failed attempts to authenticate from one address: so many at once, and so many a minute [default: 10]
+    #[arg(long, env = "INDRANET_MAX_AUTH_FAILURES", value_name = "N")]
+    pub(super) max_auth_failures: Option<u32>,
     /// How long a client may take to send its request's head [default: 10s]
     #[arg(long, env = "INDRANET_HEADER_TIMEOUT", value_name = "TIME")]
     pub(super) header_timeout: Option<Span>,
@@ -153,6 +169,8 @@ cli::layer!(Settings {
     reuse_port,
     domain,
     tokens,
+    master_key_file,
+    audit_log,
     public_url,
     gateway_id,
     audience,
@@ -170,6 +188,9 @@ cli::layer!(Settings {
     body_memory,
     offline_grace,
     instances,
+    max_sessions_per_token,
+    max_sessions_per_agent,
+    max_auth_failures,
     header_timeout,
     keep_alive_timeout,
     drain_idle,
