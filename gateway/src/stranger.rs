@@ -25,7 +25,7 @@ use crate::{
 /// first frame on, and could not be made wider later; this is what a stranger has of them.
 const RATION: usize = 64 * 1024;
 /// For the last words to somebody who must go.
-const FAREWELL: Duration = Duration::from_millis(250);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves a connection from which an agent is expected. If there is no room for it, or no agent is accepted in time, it
 /// is closed. Whether there is room is decided at once, so that whoever comes first is served.
