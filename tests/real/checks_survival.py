@@ -163,7 +163,8 @@ def strangers_are_cut_and_disturb_nobody(world):
     world.note(f"{count} strangers, cut after {min(ages):.1f} to {max(ages):.1f} s; p99 {normal['p99_ms']:.1f} ms without, "
                f"{told['p99_ms']:.1f} ms with them")
     _none_failed(world, told)
-    assert max(ages) <= 5.5, f"one was cut after {max(ages):.1f} s"
+    # Five seconds, a moment for last words, and the machine.
+    assert max(ages) <= 5.9, f"one was cut after {max(ages):.1f} s"
     # Below that, it is the machine that is measured.
     assert told["p99_ms"] <= max(2 * normal["p99_ms"], 10), f"p99 {told['p99_ms']:.1f} ms, {normal['p99_ms']:.1f} ms without them"
 
