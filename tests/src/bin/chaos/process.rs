@@ -37,8 +37,15 @@ impl Process {
         folder: &Path,
     ) -> anyhow::Result<Self> {
         let log = folder.join(&name).with_extension("log");
-        let mut command = Command::new(program);
-        command.args(args).env_clear().env("XDG_CONFIG_HOME", folder).envs(variables.iter().copied());
+        // It ends with this program, however that ends.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(program)
+            .args(args)
+            .env_clear()
+            .env("XDG_CONFIG_HOME", folder)
+            .envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).context("it has no id")?;
