@@ -28,7 +28,7 @@ const PIECE: usize = 64 << 10;
 ///
 /// ```text
 /// Open <--> Slow     either --cut--> Cut
-///   \\-- hold --> Held --cut--> Cut
+///   \-- hold --> Held --cut--> Cut
 /// ```
 pub(crate) struct Network {
     pub(crate) addr: SocketAddr,
