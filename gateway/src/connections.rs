@@ -67,6 +67,13 @@ where
     }
 }
 
+/// One that does not stand in the future that runs it, where each move leaves room for a copy.
+impl<C: Connection + ?Sized> Connection for Pin<Box<C>> {
+    fn finish(self: Pin<&mut Self>) {
+        self.get_mut().as_mut().finish();
+    }
+}
+
 /// The connections of one port, which end in two ways: each at its next pause, or all at once when this is dropped.
 pub(crate) struct Connections {
     reactors: Reactors,

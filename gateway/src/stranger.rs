@@ -61,7 +61,8 @@ async fn run_for<C: Connection>(
     connection: impl FnOnce(Visitor) -> C,
 ) {
     let pause = pause.child_token();
-    let mut served = pin!(run(connection(visitor.clone()), peer, pause.clone()));
+    // Most links are idle most of the time: what each holds is memory, and a box costs nothing but here.
+    let mut served = pin!(run(Box::pin(connection(visitor.clone())), peer, pause.clone()));
     tokio::select! {
         () = served.as_mut() => return,
         () = lobby.overdue(&visitor) => {}

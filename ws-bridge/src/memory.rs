@@ -40,7 +40,7 @@ pub fn read<F: Frame>(from: From, pieces: impl IntoIterator<Item = Bytes>) -> (V
     let socket = Memory { input: pieces.into_iter().collect(), ..Memory::default() };
     let (mut reading, _writing) = duplex::split(socket);
     reading.shaken();
-    let config = Some(config::websocket());
+    let config = Some(config::websocket(32 * 1024));
     match from {
         From::Client => match Guarded::new(reading, &[], MAX_CONTINUATIONS) {
             Ok(reading) => {
