@@ -3,7 +3,7 @@
 //! [`h1`] and [`h2`] speak with clients. What a request goes through is the same for both: [`Ingress::route`] finds the
 //! agent, [`Ingress::session`] one of its sessions, [`Ingress::open`] opens the exchange, and [`answer`] is what comes back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use link::Abort;
@@ -76,8 +76,9 @@ impl Ingress {
     async fn session(&self, route: &Route) -> Result<Arc<Session>, IngressError> {
         let Route { agent_id, admission, .. } = route;
         let is_known = || self.authenticator.credentials().knows(agent_id);
-        let may_come = || !self.draining.is_cancelled() && is_known();
-        self.dispatcher.find(agent_id, may_come).await.map_err(|unavailable| match unavailable {
+        // The agents of a gateway that ends come back to another one.
+        let patience = if self.draining.is_cancelled() { Duration::ZERO } else { Duration::MAX };
+        self.dispatcher.find(agent_id, patience, is_known).await.map_err(|unavailable| match unavailable {
             Unavailable::Offline if self.draining.is_cancelled() => IngressError::Draining,
             Unavailable::Offline if !is_known() => IngressError::AgentNotFound,
             unavailable => unsent(unavailable, admission),
