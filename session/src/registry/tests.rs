@@ -156,3 +156,23 @@ async fn only_so_many_wait_for_one_agent() {
     drop(all);
     assert_eq!(registry.waiting(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_heir_takes_the_requests_of_a_link_that_leaves_a_ping_unanswered() {
+    for (asked, expected) in [(true, Some(link::Abort::Unheard)), (false, None)] {
+        let registry = registry();
+        let older = session("one");
+        let _first = register(&registry, &older);
+        let request = proto::TunnelRequest {
+            method: "GET".into(),
+            end_stream: true,
+            ..proto::TunnelRequest::default()
+        };
+        let mut opened = older.call(Uuid::new_v4(), request).unwrap();
+        let quiet = link::now() + Duration::from_secs(if asked { 2 } else { 0 });
+        older.link.table().examine(quiet);
+        let _second = register(&registry, &session("one"));
+        let outcome = tokio::time::timeout(Duration::from_millis(1), opened.receiver.head()).await;
+        assert_eq!(outcome.ok().map(Result::unwrap_err), expected);
+    }
+}
