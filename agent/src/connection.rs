@@ -8,14 +8,20 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use link::{Budget, CloseReason, Link, ReaderGone, Settings};
-use proto::{AgentFrame, ConnectAccepted, ConnectError, auth, connect_error::Code, gateway_frame, limits};
+use link::{Budget, CloseReason, LifeEvent, Link, ReaderGone, Settings};
+use proto::{
+    AgentFrame, ConnectAccepted, ConnectError, ConnectRequest, auth, connect_error::Code, gateway_frame,
+    limits,
+};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    Config, GatewayUrl, connect_request,
+    Config, GatewayUrl,
+    board::Board,
+    connect_request,
     dial::{self, DialError, Inbound},
+    record::Record,
 };
 
 /// A link as the agent holds it.
@@ -36,6 +42,7 @@ pub(crate) struct Connector {
     /// What to add to this host's clock to get the gateway's, in milliseconds.
     clock_offset: AtomicI64,
     budget: Budget,
+    board: Arc<Board>,
 }
 
 /// A link that the gateway accepted.
@@ -43,6 +50,7 @@ pub(crate) struct Ready {
     pub(crate) link: AgentLink,
     pub(crate) inbound: Inbound,
     pub(crate) accepted: ConnectAccepted,
+    pub(crate) record: Arc<Record>,
 }
 
 /// Why an address did not accept us.
@@ -76,6 +84,11 @@ impl ConnectFailure {
         }
     }
 
+    /// Whether the gateway has no room for one more link.
+    pub(crate) fn is_limit(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code() == Code::Limit)
+    }
+
     /// The pause that the gateway asks for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -88,29 +101,30 @@ impl ConnectFailure {
 }
 
 impl Connector {
-    pub(crate) fn new(config: Arc<Config>) -> Self {
+    pub(crate) fn new(config: Arc<Config>, board: Arc<Board>) -> Self {
         let budget = Budget::new(limits::PROCESS_MEMORY);
-        Self { config, instance_id: Uuid::new_v4(), clock_offset: AtomicI64::new(0), budget }
+        Self { config, instance_id: Uuid::new_v4(), clock_offset: AtomicI64::new(0), budget, board }
     }
 
-    /// Dials `url` and authenticates.
+    /// Dials `url` for a slot and authenticates.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
-    pub(crate) async fn connect(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
-        match self.attempt(url).await {
+    pub(crate) async fn connect(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+        match self.attempt(slot, url).await {
             Err(ConnectFailure::Refused(error)) if error.code() == Code::ClockSkew => {
                 let offset_ms = error.server_time.saturating_sub(unix_millis());
                 self.clock_offset.store(offset_ms, Relaxed);
                 tracing::warn!(offset_ms, "this host's clock differs from the gateway's; correcting for it");
-                self.attempt(url).await
+                self.attempt(slot, url).await
             }
             outcome => outcome,
         }
     }
 
-    async fn attempt(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
-        let (link, outbound) = Link::new(self.settings());
+    async fn attempt(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+        let record = self.board.on_attempt(slot, url);
+        let (link, outbound) = Link::new(settings(&self.budget));
         let nonce: [u8; auth::NONCE_LEN] = rand::random();
         let request = connect_request::signed(
             &self.config.agent_id,
@@ -121,8 +135,10 @@ impl Connector {
             nonce,
             self.config.max_concurrent,
         );
-        link.table().push_control(request);
+        // The number is no part of what is signed: it says nothing about who this is.
+        link.table().push_control(ConnectRequest { connection: slot, ..request });
         let mut inbound = dial::dial(url, &self.config.proxies, outbound).await?;
+        record.on(LifeEvent::TransportUp);
         let first =
             timeout(limits::CONNECT_TIMEOUT, inbound.next()).await.map_err(|_| ConnectFailure::Silent)?;
         let frame = match first {
@@ -135,7 +151,8 @@ impl Connector {
                 self.check_signature(&accepted, &nonce)?;
                 let max_concurrent = accepted.max_concurrent.clamp(1, limits::MAX_CONCURRENT) as usize;
                 link.table().agree(max_concurrent, accepted.initial_window);
-                Ok(Ready { link, inbound, accepted })
+                record.on_accepted(link.clone(), accepted.gateway_id.clone());
+                Ok(Ready { link, inbound, accepted, record })
             }
             Some(gateway_frame::Frame::Error(error)) => Err(ConnectFailure::Refused(error)),
             _ => {
@@ -152,18 +169,19 @@ impl Connector {
         auth::verify(&self.config.credential.secret, &transcript, &accepted.server_signature)
             .map_err(|_| ConnectFailure::Impostor)
     }
+}
 
-    fn settings(&self) -> Settings {
-        Settings {
-            max_concurrent: limits::MAX_CONCURRENT as usize,
-            send_window: limits::INITIAL_WINDOW,
-            recv_window: limits::INITIAL_WINDOW,
-            reader_gone: ReaderGone::StopSending,
-            // The gateway keeps the clock of an exchange and cancels what is overdue.
-            response_timeout: None,
-            idle_timeout: None,
-            budget: self.budget.clone(),
-        }
+/// What an agent grants on a link.
+pub(crate) fn settings(budget: &Budget) -> Settings {
+    Settings {
+        max_concurrent: limits::MAX_CONCURRENT as usize,
+        send_window: limits::INITIAL_WINDOW,
+        recv_window: limits::INITIAL_WINDOW,
+        reader_gone: ReaderGone::StopSending,
+        // The gateway keeps the clock of an exchange and cancels what is overdue.
+        response_timeout: None,
+        idle_timeout: None,
+        budget: budget.clone(),
     }
 }
 

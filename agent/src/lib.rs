@@ -1,6 +1,8 @@
 //! The agent: dials a gateway and serves its requests from a local HTTP service.
 
+pub mod admin;
 mod backoff;
+mod board;
 mod choice;
 mod config;
 pub mod connect_request;
@@ -8,15 +10,24 @@ mod connection;
 mod dial;
 mod event;
 mod forward;
+mod health;
+mod learning;
+pub mod network;
+mod nudge;
 mod proxy;
+mod record;
 mod run;
 mod session;
+mod slot;
+pub mod status;
 pub mod ui;
 mod upstream;
 
 pub use cli::Shutdown;
-pub use config::{Config, GatewayUrl, HostField, Http2, Route, Transport, Upstream};
+pub use config::{Config, GatewayUrl, HostField, Http2, LinkAge, Route, Transport, Upstream};
 pub use event::{Event, Observer};
+pub use health::HealthCheck;
+pub use nudge::Nudge;
 pub use proxy::{InvalidProxy, Proxies};
-pub use run::{RunError, run};
+pub use run::{Agent, RunError, run};
 pub use upstream::{InvalidCa, UpstreamTls};

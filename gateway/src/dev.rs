@@ -214,6 +214,8 @@ fn agent_config(
     let gateways = vec![GatewayUrl { transport, tls: false, host, port: gateway.port() }];
     agent::Config {
         max_retries: Some(3),
+        // Nothing between here and there could break one of several.
+        connections: 1,
         grace_period: Limits::default().grace_period,
         ..agent::Config::new(upstream, gateways, agent_id, credential.clone())
     }

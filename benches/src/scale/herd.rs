@@ -57,7 +57,11 @@ impl Herd {
         let (host, port) = (self.gateway.ip().to_string(), self.gateway.port());
         let gateways = vec![GatewayUrl { transport: self.transport, tls: false, host, port }];
         let upstream = agent::Upstream::http(self.upstream.ip().to_string(), self.upstream.port());
-        Ok(agent::Config::new(upstream, gateways, AgentId::parse(&id(number))?, self.credential.clone()))
+        let id = AgentId::parse(&id(number))?;
+        Ok(agent::Config {
+            connections: 1,
+            ..agent::Config::new(upstream, gateways, id, self.credential.clone())
+        })
     }
 }
 

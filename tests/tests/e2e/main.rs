@@ -12,6 +12,7 @@ mod grpc;
 mod headers;
 mod leaving;
 mod lifecycle;
+mod links;
 mod misbehaving;
 mod requests;
 mod routing;
