@@ -4,7 +4,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use futures_util::StreamExt as _;
@@ -20,8 +20,9 @@ use crate::{
     Config, GatewayUrl,
     board::Board,
     connect_request,
-    dial::{self, DialError, Inbound},
+    dial::{DialError, Inbound},
     record::Record,
+    world::World,
 };
 
 /// A link as the agent holds it.
@@ -43,6 +44,7 @@ pub(crate) struct Connector {
     clock_offset: AtomicI64,
     budget: Budget,
     board: Arc<Board>,
+    world: Arc<dyn World>,
 }
 
 /// A link that the gateway accepted.
@@ -101,9 +103,9 @@ impl ConnectFailure {
 }
 
 impl Connector {
-    pub(crate) fn new(config: Arc<Config>, board: Arc<Board>) -> Self {
-        let budget = Budget::new(limits::PROCESS_MEMORY);
-        Self { config, instance_id: Uuid::new_v4(), clock_offset: AtomicI64::new(0), budget, board }
+    pub(crate) fn new(config: Arc<Config>, board: Arc<Board>, world: Arc<dyn World>, budget: Budget) -> Self {
+        let instance_id = uuid::Builder::from_random_bytes(world.random().to_be_bytes()).into_uuid();
+        Self { config, instance_id, clock_offset: AtomicI64::new(0), budget, board, world }
     }
 
     /// Dials `url` for a slot and authenticates.
@@ -113,7 +115,7 @@ impl Connector {
     pub(crate) async fn connect(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         match self.attempt(slot, url).await {
             Err(ConnectFailure::Refused(error)) if error.code() == Code::ClockSkew => {
-                let offset_ms = error.server_time.saturating_sub(unix_millis());
+                let offset_ms = error.server_time.saturating_sub(self.world.unix_millis());
                 self.clock_offset.store(offset_ms, Relaxed);
                 tracing::warn!(offset_ms, "this host's clock differs from the gateway's; correcting for it");
                 self.attempt(slot, url).await
@@ -125,19 +127,19 @@ impl Connector {
     async fn attempt(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         let record = self.board.on_attempt(slot, url);
         let (link, outbound) = Link::new(settings(&self.budget));
-        let nonce: [u8; auth::NONCE_LEN] = rand::random();
+        let nonce: [u8; auth::NONCE_LEN] = self.world.random().to_be_bytes();
         let request = connect_request::signed(
             &self.config.agent_id,
             &self.config.credential,
             &url.host,
             self.instance_id,
-            unix_millis().saturating_add(self.clock_offset.load(Relaxed)),
+            self.world.unix_millis().saturating_add(self.clock_offset.load(Relaxed)),
             nonce,
             self.config.max_concurrent,
         );
         // The number is no part of what is signed: it says nothing about who this is.
         link.table().push_control(ConnectRequest { connection: slot, ..request });
-        let mut inbound = dial::dial(url, &self.config.proxies, outbound).await?;
+        let mut inbound = self.world.dial(url, outbound).await?;
         record.on(LifeEvent::TransportUp);
         let first =
             timeout(limits::CONNECT_TIMEOUT, inbound.next()).await.map_err(|_| ConnectFailure::Silent)?;
@@ -183,9 +185,4 @@ pub(crate) fn settings(budget: &Budget) -> Settings {
         idle_timeout: None,
         budget: budget.clone(),
     }
-}
-
-fn unix_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -22,10 +22,10 @@ use crate::{
     board::{Board, Why},
     choice::{self, Failures, Reached},
     connection::{ConnectFailure, Connector, Ready},
-    forward::Forwarder,
     learning::{Ages, Plan},
     nudge::nudged,
     session::{Ended, Notice, Session},
+    world::{self, Serve, World},
 };
 
 mod successor;
@@ -44,7 +44,8 @@ const SETTLED: Duration = Duration::from_secs(15);
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) connector: Connector,
-    pub(crate) forwarder: Arc<Forwarder>,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) service: Arc<dyn Serve>,
     pub(crate) board: Arc<Board>,
     pub(crate) nudge: Nudge,
     /// Take nothing new, and let what is in progress end.
@@ -56,6 +57,13 @@ pub(crate) struct Shared {
     /// Position of the address that accepted a link last.
     pub(crate) accepted: watch::Sender<Option<usize>>,
     pub(crate) ages: Mutex<Ages>,
+}
+
+impl Shared {
+    /// A number in 0..1.
+    pub(crate) fn draw(&self) -> f64 {
+        world::draw(&*self.world)
+    }
 }
 
 /// Keeps one of the agent's links alive: connects, lets it be served, connects again.
@@ -112,6 +120,7 @@ impl Slot {
             let connected = match moved.take() {
                 Some(reached) => Ok(reached),
                 None => tokio::select! {
+                    biased;
                     connected = self.connect() => connected,
                     () = leave.cancelled() => return Ok(()),
                 },
@@ -131,6 +140,7 @@ impl Slot {
                 Err(failures) => self.on_failure(&failures)?,
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pause) => {}
                 () = nudged(&mut self.nudges) => {}
                 () = leave.cancelled() => return Ok(()),
@@ -179,6 +189,15 @@ impl Slot {
         let mut ousted = false;
         loop {
             tokio::select! {
+                biased; // what the gateway said last says why the session ended
+                Some(Notice::Leave { reason, reconnect_after }) = heard.recv() => {
+                    // A link that replaced this one is our own, and will be heard of by other means; unless there is
+                    // none.
+                    if reason != drain::Reason::Replaced {
+                        return Leaving::Replace(reconnect_after);
+                    }
+                    ousted = !trying.load(Relaxed) && link::now().saturating_duration_since(begun) > SETTLED;
+                }
                 ended = &mut running => {
                     // A successor may have replaced this link already, though we have not read yet that it may: to give
                     // it up now would leave the gateway with a link that nobody serves.
@@ -189,14 +208,6 @@ impl Slot {
                     }
                     let ended = ended.unwrap_or_else(|panic| Ended::Orderly(panic.to_string()));
                     return if ousted { Leaving::Ousted } else { Leaving::Ended(ended) };
-                }
-                Some(Notice::Leave { reason, reconnect_after }) = heard.recv() => {
-                    // A link that replaced this one is our own, and will be heard of by other means; unless there is
-                    // none.
-                    if reason != drain::Reason::Replaced {
-                        return Leaving::Replace(reconnect_after);
-                    }
-                    ousted = !trying.load(Relaxed) && link::now().saturating_duration_since(begun) > SETTLED;
                 }
                 successor = &mut successor => {
                     // The gateway knows if it is the same one. Another one behind the same address does not.
@@ -218,11 +229,12 @@ impl Slot {
     ) -> tokio::task::JoinHandle<Ended> {
         let shared = &self.shared;
         let grace_period = shared.config.grace_period;
-        let (forwarder, board) = (Arc::clone(&shared.forwarder), Arc::clone(&shared.board));
-        let session = Session::new(self.number, &ready, forwarder, board, grace_period);
+        let (service, board) = (Arc::clone(&shared.service), Arc::clone(&shared.board));
+        let session = Session::new(self.number, &ready, service, board, grace_period, shared.draw());
         let (link, ended, nudges) = (ready.link.clone(), shared.ended.clone(), shared.nudge.listen());
         shared.sessions.spawn(async move {
             tokio::select! {
+                biased;
                 reason = session.run(ready, notices, nudges, leave) => reason,
                 () = ended.cancelled() => {
                     link.close(link::CloseReason::Gone);
@@ -261,8 +273,8 @@ impl Slot {
     fn plan(&self, now: Instant) -> Plan {
         match self.shared.config.link_age {
             LinkAge::Unlimited => Plan::Keep,
-            LinkAge::AtMost(age) => Plan::Rotate(age.mul_f64(0.9 + 0.1 * rand::random::<f64>())),
-            LinkAge::Learned => self.ages().on_begun(now, rand::random()),
+            LinkAge::AtMost(age) => Plan::Rotate(age.mul_f64(0.9 + 0.1 * self.shared.draw())),
+            LinkAge::Learned => self.ages().on_begun(now, self.shared.draw()),
         }
     }
 
@@ -278,8 +290,8 @@ impl Slot {
         self.backoff.on_connected_for(lasted);
         let (why, pause) = match leaving {
             // A gateway that sends every link away at once is not asked again without a pause.
-            Leaving::Replace(_) if lasted < HASTY => (Why::Drained, HASTY.mul_f64(rand::random())),
-            Leaving::Replace(spread) => (Why::Drained, spread.mul_f64(rand::random())),
+            Leaving::Replace(_) if lasted < HASTY => (Why::Drained, HASTY.mul_f64(self.shared.draw())),
+            Leaving::Replace(spread) => (Why::Drained, spread.mul_f64(self.shared.draw())),
             Leaving::Ousted => {
                 let reason = "another agent took this one's place; trying again in a minute";
                 warn!(link = self.number, "{reason}");
@@ -290,7 +302,7 @@ impl Slot {
                     self.on_cut(lasted);
                 }
                 let why = if let Ended::Silent(_) = ended { Why::Silent } else { Why::Lost };
-                let pause = self.backoff.on_lost(link::now(), rand::random);
+                let pause = self.backoff.on_lost(link::now(), || self.shared.draw());
                 board.on_offline(self.number, ended.to_string(), pause);
                 (why, pause)
             }
@@ -339,7 +351,7 @@ impl Slot {
 
     /// An attempt failed. Returns the pause.
     fn offline(&mut self, reason: String, at_least: Duration) -> Duration {
-        let pause = at_least + self.backoff.on_failure(link::now(), rand::random);
+        let pause = at_least + self.backoff.on_failure(link::now(), || self.shared.draw());
         self.shared.board.on_offline(self.number, reason, pause);
         pause
     }

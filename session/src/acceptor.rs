@@ -145,6 +145,11 @@ impl Acceptor {
         outbound
     }
 
+    /// The memory that the bodies on all sessions share.
+    pub fn body_memory(&self) -> Budget {
+        self.inner.budget.clone()
+    }
+
     /// Refuses new agents from now on and tells those that are connected to finish and leave.
     pub fn drain(&self) {
         self.inner.draining.cancel();
@@ -195,7 +200,8 @@ impl Inner {
     {
         let mut inbound = pin!(inbound);
         let first = tokio::time::timeout(limits::CONNECT_TIMEOUT, inbound.next());
-        let authenticated = match tokio::select! { first = first => first, () = link.closed() => return } {
+        let authenticated = match tokio::select! { biased; first = first => first, () = link.closed() => return }
+        {
             Ok(Some(Ok(frame))) => self.authenticate(frame, &info),
             Ok(Some(Err(error))) => return link.close(error.into()),
             Ok(None) => return link.close(CloseReason::Gone),

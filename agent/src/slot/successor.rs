@@ -40,9 +40,10 @@ impl Slot {
             Plan::Keep | Plan::Probe(_) => None,
         };
         let mut probes = 0;
-        let mut probe = better.first().map(|_| Instant::now() + probe_pause(probes));
+        let mut probe = better.first().map(|_| Instant::now() + probe_pause(probes, self.shared.draw()));
         loop {
             let (why, order) = tokio::select! {
+                biased;
                 () = at(rotation) => (Why::Rotated, no_worse(current)),
                 () = at(probe) => (Why::Better, better.clone()),
             };
@@ -56,10 +57,10 @@ impl Slot {
                 Err(failures) => debug!(link = self.number, ?failures, why = why.label(), "no successor yet"),
             }
             match why {
-                Why::Rotated => rotation = Some(Instant::now() + AGAIN.mul_f64(0.5 + rand::random::<f64>())),
+                Why::Rotated => rotation = Some(Instant::now() + AGAIN.mul_f64(0.5 + shared.draw())),
                 _ => {
                     probes += 1;
-                    probe = Some(Instant::now() + probe_pause(probes));
+                    probe = Some(Instant::now() + probe_pause(probes, shared.draw()));
                 }
             }
         }
@@ -72,9 +73,9 @@ fn no_worse(current: usize) -> Vec<usize> {
     std::iter::once(current).chain(0..current).collect()
 }
 
-fn probe_pause(probes: u32) -> Duration {
+fn probe_pause(probes: u32, draw: f64) -> Duration {
     let interval = if probes < PROBES_OFTEN { PROBE_OFTEN } else { PROBE_RARELY };
-    interval.mul_f64(0.8 + 0.4 * rand::random::<f64>())
+    interval.mul_f64(0.8 + 0.4 * draw)
 }
 
 async fn at(moment: Option<Instant>) {
