@@ -73,8 +73,7 @@ enum Parcel {
 
 impl Wire {
     pub(crate) fn new(number: usize, packing: Packing, latency: Duration, trace: Arc<Trace>) -> Arc<Self> {
-        let state =
-            State { held_until: Instant::now(), swallows: [false; 2], bytes_per_second: None };
+        let state = State { held_until: Instant::now(), swallows: [false; 2], bytes_per_second: None };
         Arc::new(Self {
             number,
             packing,
@@ -180,7 +179,11 @@ impl Wire {
                 Packing::Messages => batch.push_message(&frame),
                 Packing::Delimited => batch.push_delimited(&frame, frame.encoded_len()),
             }
-            next = if batch.is_full() { None } else { futures_util::FutureExt::now_or_never(frames.next()).flatten() };
+            next = if batch.is_full() {
+                None
+            } else {
+                futures_util::FutureExt::now_or_never(frames.next()).flatten()
+            };
         }
         let mut pieces = batch.take();
         pieces.copy_to_bytes(pieces.remaining())
@@ -190,7 +193,8 @@ impl Wire {
     fn arrival(&self, bytes: usize, last: Instant, dice: &mut Dice) -> Instant {
         let jitter = self.latency.mul_f64(dice.within(0..100) as f64 / 400.0);
         let earliest = (Instant::now() + self.latency + jitter).max(last);
-        let transfer = self.state().bytes_per_second.map(|rate| Duration::from_secs_f64(bytes as f64 / rate as f64));
+        let transfer =
+            self.state().bytes_per_second.map(|rate| Duration::from_secs_f64(bytes as f64 / rate as f64));
         earliest + transfer.unwrap_or_default()
     }
 
@@ -248,7 +252,9 @@ impl<F: Frame> Reader<F> {
                 return None;
             }
             let broken = self.wire.broken[self.end as usize].clone();
-            if !broken.is_cancelled() && let Some(frame) = self.frames.pop_front() {
+            if !broken.is_cancelled()
+                && let Some(frame) = self.frames.pop_front()
+            {
                 return Some(Ok(frame));
             }
             let arrived = tokio::select! {

@@ -1,0 +1,219 @@
+//! A client with the gateway's ingress around it: what `gateway::ingress` does, without HTTP in bytes.
+
+use std::{future::poll_fn, sync::Arc};
+
+use bytes::Bytes;
+use link::Abort;
+use proto::{AgentId, TunnelRequest, id_text};
+use session::{Exchange, OpenedExchange, Unavailable};
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use crate::{
+    body::{self, Way},
+    gateway::Gateway,
+    scenario::{AGENT_IDS, ClientPlan},
+    service::PIECE,
+    summary::Name,
+    trace::Trace,
+};
+
+/// How it ended for a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The whole answer.
+    Whole,
+    /// No agent was asked.
+    Unavailable(Unavailable),
+    /// The gateway answers itself: the exchange ended before its head.
+    Failed(Abort),
+    /// The answer broke off, and the client saw that.
+    Truncated(Abort),
+    /// The client did not wait.
+    Left,
+    /// There was no gateway, or it died.
+    NoGateway,
+}
+
+pub(crate) struct Client {
+    pub(crate) id: Uuid,
+    pub(crate) number: usize,
+    pub(crate) plan: ClientPlan,
+    pub(crate) trace: Arc<Trace>,
+}
+
+impl Client {
+    /// Asks a gateway, until there is an outcome.
+    pub(crate) async fn run(&self, gateway: &Gateway) -> Outcome {
+        let leaves = self.plan.leaves_after.map(|time| Instant::now() + time);
+        tokio::select! {
+            biased;
+            () = gateway.died.cancelled() => Outcome::NoGateway,
+            () = at(leaves) => Outcome::Left,
+            outcome = self.ask(gateway) => outcome,
+        }
+    }
+
+    async fn ask(&self, gateway: &Gateway) -> Outcome {
+        let dispatcher = &gateway.dispatcher;
+        let agent_id = AgentId::parse(AGENT_IDS[self.plan.agent]).expect("the ids of scenarios are valid");
+        let session = match dispatcher.find(&agent_id, || true).await {
+            Ok(session) => session,
+            Err(unavailable) => return Outcome::Unavailable(unavailable),
+        };
+        let there = if self.plan.upload_pause.is_zero() { PIECE } else { 0 };
+        let inline = there.min(self.plan.upload).min(session.inline_limit() as u64);
+        let end_stream = inline == self.plan.upload;
+        let request = TunnelRequest {
+            id: id_text(self.id),
+            method: self.plan.method.into(),
+            path: format!("/{}", self.number).into(),
+            body: body::piece(self.id, Way::Up, 0, inline as usize),
+            end_stream,
+            ..TunnelRequest::default()
+        };
+        let (OpenedExchange { sender, mut receiver }, mut attempt) =
+            match dispatcher.open(session, self.id, request).await {
+                Ok(opened) => opened,
+                Err(unavailable) => return Outcome::Unavailable(unavailable),
+            };
+        let mut upload = Upload::new(self, inline, sender);
+        loop {
+            let head = tokio::select! {
+                biased;
+                head = receiver.head() => head,
+                () = upload.step() => continue,
+            };
+            match head {
+                Ok(head) if head.interim => {}
+                Ok(head) => {
+                    self.trace.note(format_args!("{} sees {}", Name(self.id), head.status));
+                    return self.read(receiver, upload).await;
+                }
+                Err(abort) => {
+                    self.trace.note(format_args!("{} has no head: {abort:?}", Name(self.id)));
+                    match dispatcher.again(&mut attempt, &abort, !upload.taken).await {
+                        None => return Outcome::Failed(abort),
+                        Some(opened) => {
+                            self.trace.note(format_args!("{} is sent again", Name(self.id)));
+                            upload.begin_again(opened.sender);
+                            receiver = opened.receiver;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the answer, while the rest of the request is sent.
+    async fn read(&self, mut receiver: Exchange, mut upload: Upload<'_>) -> Outcome {
+        let length = self.plan.service.length;
+        let mut offset = 0;
+        loop {
+            let pause = Some(Instant::now() + self.plan.reading_pause);
+            let mut next = std::pin::pin!(async {
+                at(pause).await;
+                poll_fn(|cx| receiver.poll_chunk(cx)).await
+            });
+            let chunk = loop {
+                tokio::select! {
+                    biased;
+                    chunk = &mut next => break chunk,
+                    () = upload.step() => {}
+                }
+            };
+            match chunk {
+                Some(Ok(chunk)) => {
+                    if let Some(place) = body::differs(self.id, Way::Down, offset, &chunk) {
+                        self.trace.violation(format_args!(
+                            "{} reads at byte {place} what is not its own",
+                            Name(self.id)
+                        ));
+                    }
+                    offset += chunk.len() as u64;
+                }
+                Some(Err(abort)) => return Outcome::Truncated(abort),
+                None => {
+                    if offset != length {
+                        let name = Name(self.id);
+                        self.trace.violation(format_args!(
+                            "{name}: an answer of {length} bytes ended cleanly after {offset}"
+                        ));
+                    }
+                    return Outcome::Whole;
+                }
+            }
+        }
+    }
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The rest of a request on its way.
+struct Upload<'a> {
+    client: &'a Client,
+    sender: Option<session::Upload>,
+    offset: u64,
+    pending: Bytes,
+    next: Instant,
+    /// Whether anything was taken from the client behind what went with the head.
+    taken: bool,
+    is_stopped: bool,
+}
+
+impl<'a> Upload<'a> {
+    fn new(client: &'a Client, offset: u64, sender: Option<session::Upload>) -> Self {
+        let next = Instant::now() + client.plan.upload_pause;
+        Self { client, sender, offset, pending: Bytes::new(), next, taken: false, is_stopped: false }
+    }
+
+    /// The same request is sent over another link.
+    fn begin_again(&mut self, sender: Option<session::Upload>) {
+        self.sender = sender;
+        self.is_stopped = false;
+    }
+
+    /// Brings the upload one step further; never ready once there is none.
+    ///
+    /// # Cancel safety
+    /// Safe: what was not sent stays pending.
+    async fn step(&mut self) {
+        // Kept although it is of no more use: dropped too early it would cancel the exchange.
+        let Some(sender) = self.sender.as_mut().filter(|_| !self.is_stopped) else {
+            return std::future::pending().await;
+        };
+        if self.pending.is_empty() {
+            tokio::select! {
+                biased;
+                abort = sender.stopped() => return self.stop(&abort),
+                () = sleep_until(self.next) => {}
+            }
+            self.next = Instant::now() + self.client.plan.upload_pause;
+            let piece = PIECE.min(self.client.plan.upload - self.offset);
+            self.taken = true;
+            self.pending = body::piece(self.client.id, Way::Up, self.offset, piece as usize);
+            self.offset += piece;
+        }
+        match poll_fn(|cx| sender.poll_send(&mut self.pending, cx)).await {
+            Err(abort) => self.stop(&abort),
+            Ok(()) if self.offset < self.client.plan.upload => {}
+            Ok(()) => {
+                if let Some(sender) = self.sender.take() {
+                    sender.finish(Vec::new());
+                }
+            }
+        }
+    }
+
+    /// The rest is not needed. Whoever waits for the answer hears why, if it is more than that.
+    fn stop(&mut self, abort: &Abort) {
+        self.client.trace.note(format_args!("{} stops sending: {abort:?}", Name(self.client.id)));
+        self.pending = Bytes::new();
+        self.is_stopped = true;
+    }
+}
