@@ -21,7 +21,7 @@ use tracing::debug;
 use crate::{
     board::{Board, Health},
     connection::{AgentLink, Ready},
-    nudge::nudged,
+    nudge::Nudges,
     record::Record,
     world::Serve,
 };
@@ -120,7 +120,7 @@ impl Session {
         mut self,
         ready: Ready,
         notices: mpsc::UnboundedSender<Notice>,
-        mut nudges: watch::Receiver<()>,
+        mut nudges: Nudges,
         leave: CancellationToken,
     ) -> Ended {
         let Ready { mut inbound, accepted, .. } = ready;
@@ -175,7 +175,7 @@ impl Session {
                         }
                     }
                 }
-                () = nudged(&mut nudges) => {
+                () = nudges.next() => {
                     heartbeat.on_doubt(DOUBT_TIMEOUT, link::now());
                     self.ping();
                 }

@@ -23,7 +23,7 @@ use crate::{
     choice::{self, Failures, Reached},
     connection::{ConnectFailure, Connector, Ready},
     learning::{Ages, Plan},
-    nudge::nudged,
+    nudge::Nudges,
     session::{Ended, Notice, Session},
     world::{self, Serve, World},
 };
@@ -84,7 +84,7 @@ pub(crate) struct Slot {
     number: u32,
     shared: Arc<Shared>,
     backoff: Backoff,
-    nudges: watch::Receiver<()>,
+    nudges: Nudges,
     /// Position of the address that accepted this slot last.
     last: Option<usize>,
 }
@@ -142,7 +142,7 @@ impl Slot {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(pause) => {}
-                () = nudged(&mut self.nudges) => {}
+                () = self.nudges.next() => {}
                 () = leave.cancelled() => return Ok(()),
             }
         }
@@ -173,7 +173,7 @@ impl Slot {
         let leaving = self.attend(index, ready).await;
         self.backoff.on_advice(record.spread());
         // What was nudged while there was a link is no reason to hurry when that is lost much later.
-        self.nudges.mark_unchanged();
+        self.nudges.forget();
         leaving
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn flaw(
     scenario: &Scenario,
 ) -> Option<&'static str> {
     let manner = plan.service.manner;
-    let is_safe = plan.method == "GET" && plan.upload == 0;
+    let is_safe = plan.method == "GET";
     if executions > 1 && !is_safe {
         return Some("a request that must not be repeated was executed twice");
     }
@@ -74,6 +74,16 @@ pub(crate) fn flaw(
     }
 }
 
+/// The reason of the agent for which there is no whole answer.
+fn broken_off(outcome: &Outcome) -> Option<Reason> {
+    match outcome {
+        Outcome::Failed(Abort::Peer { reason, .. }) | Outcome::Truncated(Abort::Peer { reason, .. }) => {
+            Some(*reason)
+        }
+        _ => None,
+    }
+}
+
 /// Whether something holds bytes up for longer than a moment.
 fn may_stall(scenario: &Scenario) -> bool {
     let stalls = |fault: &Fault| matches!(fault, Fault::Hold(_) | Fault::Swallow { .. } | Fault::Slow(..));
@@ -89,10 +99,9 @@ fn flaw_in_calm(outcome: &Outcome, plan: &ClientPlan, scenario: &Scenario) -> Op
     let is_slow = plan.service.thinks + Duration::from_secs(1) > rules.response_timeout;
     let wanted = match plan.service.manner {
         Manner::Whole | Manner::Early | Manner::Interim => matches!(outcome, Outcome::Whole),
-        Manner::BreaksOff => {
-            matches!(outcome, Outcome::Truncated(Abort::Peer { reason: Reason::UpstreamReset, .. }))
-        }
-        Manner::Dies => matches!(outcome, Outcome::Truncated(Abort::Peer { reason: Reason::Cancelled, .. })),
+        // An abort overtakes what is queued, even the head.
+        Manner::BreaksOff => broken_off(outcome) == Some(Reason::UpstreamReset),
+        Manner::Dies => broken_off(outcome) == Some(Reason::Cancelled),
         Manner::OutOfReach => {
             let refused =
                 Abort::Peer { reason: Reason::UpstreamConnect, message: "nobody listens".to_owned() };
