@@ -1,11 +1,11 @@
 //! A client with the gateway's ingress around it: what `gateway::ingress` does, without HTTP in bytes.
 
-use std::{future::poll_fn, sync::Arc};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use link::Abort;
 use proto::{AgentId, TunnelRequest, id_text};
-use session::{Exchange, OpenedExchange, Unavailable};
+use session::{Choice, Exchange, OpenedExchange, Unavailable};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -39,8 +39,12 @@ pub(crate) struct Client {
     pub(crate) id: Uuid,
     pub(crate) number: usize,
     pub(crate) plan: ClientPlan,
+    pub(crate) response_timeout: Duration,
     pub(crate) trace: Arc<Trace>,
 }
+
+/// With less time left than this, a request need not be sent again.
+const HASTE: Duration = Duration::from_millis(100);
 
 impl Client {
     /// Asks a gateway, until there is an outcome.
@@ -59,7 +63,7 @@ impl Client {
         let agent_id = AgentId::parse(AGENT_IDS[self.plan.agent]).expect("the ids of scenarios are valid");
         let session = match dispatcher.find(&agent_id, || true).await {
             Ok(session) => session,
-            Err(unavailable) => return Outcome::Unavailable(unavailable),
+            Err(unavailable) => return self.unavailable(gateway, &agent_id, unavailable),
         };
         let there = if self.plan.upload_pause.is_zero() { PIECE } else { 0 };
         let inline = there.min(self.plan.upload).min(session.inline_limit() as u64);
@@ -75,8 +79,9 @@ impl Client {
         let (OpenedExchange { sender, mut receiver }, mut attempt) =
             match dispatcher.open(session, self.id, request).await {
                 Ok(opened) => opened,
-                Err(unavailable) => return Outcome::Unavailable(unavailable),
+                Err(unavailable) => return self.unavailable(gateway, &agent_id, unavailable),
             };
+        let (opened, mut retries) = (Instant::now(), 0);
         let mut upload = Upload::new(self, inline, sender);
         loop {
             let head = tokio::select! {
@@ -93,15 +98,53 @@ impl Client {
                 Err(abort) => {
                     self.trace.note(format_args!("{} has no head: {abort:?}", Name(self.id)));
                     match dispatcher.again(&mut attempt, &abort, !upload.taken).await {
-                        None => return Outcome::Failed(abort),
+                        None => {
+                            self.expect_no_other(gateway, &agent_id, &abort, opened, retries, upload.taken);
+                            return Outcome::Failed(abort);
+                        }
                         Some(opened) => {
                             self.trace.note(format_args!("{} is sent again", Name(self.id)));
+                            retries += 1;
                             upload.begin_again(opened.sender);
                             receiver = opened.receiver;
                         }
                     }
                 }
             }
+        }
+    }
+
+    /// No agent was asked; then there must be none to ask.
+    fn unavailable(&self, gateway: &Gateway, agent_id: &AgentId, unavailable: Unavailable) -> Outcome {
+        let choice = gateway.registry.pick(agent_id.as_str(), |_| false);
+        if unavailable == Unavailable::Offline && matches!(choice, Choice::Session(_)) {
+            self.trace.violation(format_args!(
+                "{} is told that the agent is offline, but it is there",
+                Name(self.id)
+            ));
+        }
+        Outcome::Unavailable(unavailable)
+    }
+
+    /// A request that may be sent once more is not given up while there is somebody to send it to.
+    fn expect_no_other(
+        &self,
+        gateway: &Gateway,
+        agent_id: &AgentId,
+        abort: &Abort,
+        opened: Instant,
+        retries: u32,
+        taken: bool,
+    ) {
+        let may = match abort {
+            Abort::LinkLost { handed_over: false } => retries < 2,
+            Abort::LinkLost { handed_over: true } => retries == 0 && self.plan.method == "GET",
+            _ => false,
+        };
+        let in_time = opened.elapsed() + HASTE < self.response_timeout;
+        let choice = gateway.registry.pick(agent_id.as_str(), |_| false);
+        if may && !taken && in_time && matches!(choice, Choice::Session(_)) {
+            self.trace.violation(format_args!("{} is given up, but could be sent again", Name(self.id)));
         }
     }
 

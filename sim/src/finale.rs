@@ -26,6 +26,8 @@ pub(crate) async fn play(storm: &Arc<Storm>, seed: u64) {
     come_back(storm).await;
     sleep(SURE).await;
     ask_everybody(storm, seed).await;
+    sleep(CLEARING).await;
+    nothing_is_in_progress(storm);
     leave(storm).await;
     nothing_is_left(storm).await;
 }
@@ -71,10 +73,47 @@ async fn ask_everybody(storm: &Storm, seed: u64) {
     for agent in ids {
         let number = 1000 + agent;
         let plan = ClientPlan { agent, ..PROBE };
-        let client = Client { id: play::id(seed, number), number, plan, trace: Arc::clone(trace) };
+        let id = play::id(seed, number);
+        let response_timeout = storm.around.scenario.rules.response_timeout;
+        let client = Client { id, number, plan, response_timeout, trace: Arc::clone(trace) };
         let outcome = timeout(Duration::from_secs(30), client.run(&gateway)).await;
         if outcome != Ok(Outcome::Whole) {
             trace.violation(format_args!("all is well again, but a request gets {outcome:?}"));
+        }
+    }
+}
+
+/// Links are there, but nothing is on them: every client has its outcome.
+fn nothing_is_in_progress(storm: &Storm) {
+    let trace = &storm.around.trace;
+    for gateway in storm.gateways().iter() {
+        let number = gateway.number;
+        let in_flight: usize = gateway.registry.sessions().iter().map(|session| session.in_flight()).sum();
+        if in_flight > 0 {
+            trace.violation(format_args!(
+                "{in_flight} exchanges are in progress at gateway {number}, of nobody"
+            ));
+        }
+    }
+    memory_is_back(storm);
+}
+
+fn memory_is_back(storm: &Storm) {
+    let trace = &storm.around.trace;
+    for gateway in storm.gateways().iter() {
+        let lost = gateway.memory_at_first.abs_diff(gateway.memory.left());
+        if lost > 0 {
+            let number = gateway.number;
+            trace.violation(format_args!("gateway {number} has not got {lost} bytes of its memory back"));
+        }
+    }
+    for station in &storm.stations {
+        let lost = station.memory_lost();
+        if lost > 0 {
+            trace.violation(format_args!(
+                "{} has not got {lost} bytes of its memory back",
+                station.agent_id()
+            ));
         }
     }
 }
@@ -111,25 +150,12 @@ async fn nothing_is_left(storm: &Arc<Storm>) {
     let trace = &storm.around.trace;
     storm.around.network.cut_all();
     sleep(CLEARING).await;
+    memory_is_back(storm);
     for gateway in storm.gateways().drain(..) {
-        let number = gateway.number;
-        let lost = gateway.memory_at_first.abs_diff(gateway.memory.left());
-        if lost > 0 {
-            trace.violation(format_args!("gateway {number} has not got {lost} bytes of its memory back"));
-        }
-        let waiting = gateway.registry.waiting();
+        let (number, waiting) = (gateway.number, gateway.registry.waiting());
         if waiting > 0 {
             trace.violation(format_args!(
                 "{waiting} requests wait at gateway {number}, but every client has an outcome"
-            ));
-        }
-    }
-    for station in &storm.stations {
-        let lost = station.memory_lost();
-        if lost > 0 {
-            trace.violation(format_args!(
-                "{} has not got {lost} bytes of its memory back",
-                station.agent_id()
             ));
         }
     }

@@ -1,6 +1,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use proto::Credential;
+use link::Abort;
+use proto::{Credential, tunnel_close::Reason};
+use session::Unavailable;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
@@ -68,7 +70,8 @@ fn plan_of(around: &Around, number: usize) -> ClientPlan {
 async fn ask(around: &Around, number: usize, id: Uuid) -> &'static str {
     let Around { network, trace, ledger, scenario, .. } = around;
     let plan = plan_of(around, number);
-    let client = Client { id, number, plan, trace: Arc::clone(trace) };
+    let response_timeout = scenario.rules.response_timeout;
+    let client = Client { id, number, plan, response_timeout, trace: Arc::clone(trace) };
     let limit = verdict::limit(&plan, scenario);
     let outcome = match network.gateway() {
         None => Outcome::NoGateway,
@@ -85,11 +88,27 @@ async fn ask(around: &Around, number: usize, id: Uuid) -> &'static str {
     if let Some(flaw) = verdict::flaw(&outcome, executions, &plan, scenario) {
         trace.violation(format_args!("{}: {flaw}: {outcome:?}", Name(id)));
     }
+    kind(&outcome)
+}
+
+fn kind(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Whole => "whole",
-        Outcome::Unavailable(_) => "unavailable",
-        Outcome::Failed(_) => "failed",
-        Outcome::Truncated(_) => "truncated",
+        Outcome::Unavailable(Unavailable::Offline) => "unavailable: offline",
+        Outcome::Unavailable(_) => "unavailable: busy",
+        Outcome::Failed(Abort::Peer { reason, .. }) => match reason {
+            Reason::UpstreamConnect => "failed: out of reach",
+            Reason::UpstreamReset => "failed: reset",
+            Reason::Refused => "failed: refused",
+            _ => "failed: by the agent",
+        },
+        Outcome::Failed(Abort::LinkLost { .. }) => "failed: lost",
+        Outcome::Failed(Abort::Unheard) => "failed: unheard",
+        Outcome::Failed(Abort::Local(Reason::Timeout)) => "failed: late",
+        Outcome::Failed(_) => "failed: otherwise",
+        Outcome::Truncated(Abort::LinkLost { .. }) => "truncated: lost",
+        Outcome::Truncated(Abort::Local(Reason::Timeout)) => "truncated: rested",
+        Outcome::Truncated(_) => "truncated: by the agent",
         Outcome::Left => "left",
         Outcome::NoGateway => "no gateway",
     }
