@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     body::{self, Way},
     gateway::Gateway,
-    scenario::{AGENT_IDS, ClientPlan},
+    scenario::{AGENT_IDS, ClientPlan, Scenario},
     service::PIECE,
     summary::Name,
     trace::Trace,
@@ -39,7 +39,7 @@ pub(crate) struct Client {
     pub(crate) id: Uuid,
     pub(crate) number: usize,
     pub(crate) plan: ClientPlan,
-    pub(crate) response_timeout: Duration,
+    pub(crate) scenario: Arc<Scenario>,
     pub(crate) trace: Arc<Trace>,
 }
 
@@ -141,9 +141,10 @@ impl Client {
             Abort::LinkLost { handed_over: true } => retries == 0 && self.plan.method == "GET",
             _ => false,
         };
-        let in_time = opened.elapsed() + HASTE < self.response_timeout;
+        let in_time = opened.elapsed() + HASTE < self.scenario.rules.response_timeout;
         let choice = gateway.registry.pick(agent_id.as_str(), |_| false);
-        if may && !taken && in_time && matches!(choice, Choice::Session(_)) {
+        let is_scarce = self.scenario.is_scarce();
+        if may && !taken && in_time && !is_scarce && matches!(choice, Choice::Session(_)) {
             self.trace.violation(format_args!("{} is given up, but could be sent again", Name(self.id)));
         }
     }

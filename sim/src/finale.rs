@@ -74,8 +74,8 @@ async fn ask_everybody(storm: &Storm, seed: u64) {
         let number = 1000 + agent;
         let plan = ClientPlan { agent, ..PROBE };
         let id = play::id(seed, number);
-        let response_timeout = storm.around.scenario.rules.response_timeout;
-        let client = Client { id, number, plan, response_timeout, trace: Arc::clone(trace) };
+        let scenario = Arc::clone(&storm.around.scenario);
+        let client = Client { id, number, plan, scenario, trace: Arc::clone(trace) };
         let outcome = timeout(Duration::from_secs(30), client.run(&gateway)).await;
         if outcome != Ok(Outcome::Whole) {
             trace.violation(format_args!("all is well again, but a request gets {outcome:?}"));

@@ -70,8 +70,7 @@ fn plan_of(around: &Around, number: usize) -> ClientPlan {
 async fn ask(around: &Around, number: usize, id: Uuid) -> &'static str {
     let Around { network, trace, ledger, scenario, .. } = around;
     let plan = plan_of(around, number);
-    let response_timeout = scenario.rules.response_timeout;
-    let client = Client { id, number, plan, response_timeout, trace: Arc::clone(trace) };
+    let client = Client { id, number, plan, scenario: Arc::clone(scenario), trace: Arc::clone(trace) };
     let limit = verdict::limit(&plan, scenario);
     let outcome = match network.gateway() {
         None => Outcome::NoGateway,

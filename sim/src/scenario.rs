@@ -231,6 +231,13 @@ impl Scenario {
         self.clients.get(client).map_or(PROBE.service, |plan| plan.service)
     }
 
+    /// Whether requests may find no room.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.rules.max_concurrent < 1024
+            || self.rules.body_memory < 64 * 1024 * 1024
+            || self.agents.iter().any(|agent| agent.max_concurrent > 0)
+    }
+
     /// How long the body of a client's request is.
     pub(crate) fn upload(&self, client: usize) -> u64 {
         self.clients.get(client).map_or(PROBE.upload, |plan| plan.upload)

@@ -93,9 +93,6 @@ fn may_stall(scenario: &Scenario) -> bool {
 /// Where nothing goes wrong, every client gets what its service gave.
 fn flaw_in_calm(outcome: &Outcome, plan: &ClientPlan, scenario: &Scenario) -> Option<&'static str> {
     let rules = &scenario.rules;
-    let is_scarce = rules.max_concurrent < 1024
-        || rules.body_memory < 64 * 1024 * 1024
-        || scenario.agents.iter().any(|agent| agent.max_concurrent > 0);
     let is_slow = plan.service.thinks + Duration::from_secs(1) > rules.response_timeout;
     let wanted = match plan.service.manner {
         Manner::Whole | Manner::Early | Manner::Interim => matches!(outcome, Outcome::Whole),
@@ -113,7 +110,7 @@ fn flaw_in_calm(outcome: &Outcome, plan: &ClientPlan, scenario: &Scenario) -> Op
         Manner::Silent => matches!(outcome, Outcome::Failed(Abort::Local(Reason::Timeout))),
     };
     let excused = matches!(outcome, Outcome::Left) && plan.leaves_after.is_some()
-        || is_scarce
+        || scenario.is_scarce()
         || is_slow && matches!(outcome, Outcome::Failed(Abort::Local(Reason::Timeout)));
     (!wanted && !excused).then_some("nothing went wrong, and yet this is not what the service gave")
 }
