@@ -43,6 +43,8 @@ pub(crate) struct Client {
     pub(crate) trace: Arc<Trace>,
 }
 
+/// This long behind a head a client knows whether its request is still read.
+const TOLD: Duration = Duration::from_secs(1);
 /// With less time left than this, a request need not be sent again.
 const HASTE: Duration = Duration::from_millis(100);
 
@@ -65,7 +67,7 @@ impl Client {
             Ok(session) => session,
             Err(unavailable) => return self.unavailable(gateway, &agent_id, unavailable),
         };
-        let there = if self.plan.upload_pause.is_zero() { PIECE } else { 0 };
+        let there = if self.plan.upload_pause.is_zero() && !self.plan.expects { PIECE } else { 0 };
         let inline = there.min(self.plan.upload).min(session.inline_limit() as u64);
         let end_stream = inline == self.plan.upload;
         let request = TunnelRequest {
@@ -74,6 +76,8 @@ impl Client {
             path: format!("/{}", self.number).into(),
             body: body::piece(self.id, Way::Up, 0, inline as usize),
             end_stream,
+            expect_continue: self.plan.expects && !end_stream,
+            timeout_ms: self.plan.timeout_ms,
             ..TunnelRequest::default()
         };
         let (OpenedExchange { sender, mut receiver }, mut attempt) =
@@ -90,8 +94,9 @@ impl Client {
                 () = upload.step() => continue,
             };
             match head {
-                Ok(head) if head.interim => {}
+                Ok(head) if head.interim => upload.waits &= head.status != 100,
                 Ok(head) => {
+                    upload.waits = false;
                     self.trace.note(format_args!("{} sees {}", Name(self.id), head.status));
                     return self.read(receiver, upload).await;
                 }
@@ -141,7 +146,9 @@ impl Client {
             Abort::LinkLost { handed_over: true } => retries == 0 && self.plan.method == "GET",
             _ => false,
         };
-        let in_time = opened.elapsed() + HASTE < self.scenario.rules.response_timeout;
+        let own = Some(self.plan.timeout_ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
+        let limit = own.unwrap_or(Duration::MAX).min(self.scenario.rules.response_timeout);
+        let in_time = opened.elapsed() + HASTE < limit;
         let choice = gateway.registry.pick(agent_id.as_str(), |_| false);
         let is_scarce = self.scenario.is_scarce();
         if may && !taken && in_time && !is_scarce && matches!(choice, Choice::Session(_)) {
@@ -151,7 +158,7 @@ impl Client {
 
     /// Reads the answer, while the rest of the request is sent.
     async fn read(&self, mut receiver: Exchange, mut upload: Upload<'_>) -> Outcome {
-        let length = self.plan.service.length;
+        let (head, length) = (Instant::now(), self.plan.service.length);
         let mut offset = 0;
         loop {
             let pause = Some(Instant::now() + self.plan.reading_pause);
@@ -178,6 +185,11 @@ impl Client {
                 }
                 Some(Err(abort)) => return Outcome::Truncated(abort),
                 None => {
+                    if !upload.is_over() && head.elapsed() > TOLD && !self.scenario.may_stall() {
+                        let name = Name(self.id);
+                        self.trace
+                            .violation(format_args!("{name} was not told that nobody reads its upload"));
+                    }
                     if offset != length {
                         let name = Name(self.id);
                         self.trace.violation(format_args!(
@@ -208,12 +220,28 @@ struct Upload<'a> {
     /// Whether anything was taken from the client behind what went with the head.
     taken: bool,
     is_stopped: bool,
+    /// Whether nobody has asked for it yet.
+    waits: bool,
 }
 
 impl<'a> Upload<'a> {
     fn new(client: &'a Client, offset: u64, sender: Option<session::Upload>) -> Self {
         let next = Instant::now() + client.plan.upload_pause;
-        Self { client, sender, offset, pending: Bytes::new(), next, taken: false, is_stopped: false }
+        Self {
+            client,
+            sender,
+            offset,
+            pending: Bytes::new(),
+            next,
+            taken: false,
+            is_stopped: false,
+            waits: client.plan.expects,
+        }
+    }
+
+    /// Whether nothing is left to send, or nobody wants it.
+    fn is_over(&self) -> bool {
+        self.sender.is_none() || self.is_stopped
     }
 
     /// The same request is sent over another link.
@@ -232,10 +260,11 @@ impl<'a> Upload<'a> {
             return std::future::pending().await;
         };
         if self.pending.is_empty() {
+            let due = (!self.waits).then_some(self.next);
             tokio::select! {
                 biased;
                 abort = sender.stopped() => return self.stop(&abort),
-                () = sleep_until(self.next) => {}
+                () = at(due) => {}
             }
             self.next = Instant::now() + self.client.plan.upload_pause;
             let piece = PIECE.min(self.client.plan.upload - self.offset);

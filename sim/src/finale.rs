@@ -25,6 +25,7 @@ const CLEARING: Duration = Duration::from_secs(5);
 pub(crate) async fn play(storm: &Arc<Storm>, seed: u64) {
     come_back(storm).await;
     sleep(SURE).await;
+    no_ghosts(storm);
     ask_everybody(storm, seed).await;
     sleep(CLEARING).await;
     nothing_is_in_progress(storm);
@@ -61,6 +62,21 @@ fn missing(storm: &Storm, all: bool) -> Option<String> {
         let there = gateway.sessions_of(&id);
         (there < wanted).then(|| format!("{id} has {there} sessions of {wanted}"))
     })
+}
+
+/// Nobody is taken for being there who is not.
+fn no_ghosts(storm: &Storm) {
+    let Some(gateway) = storm.around.network.gateway() else { return };
+    let share = storm.around.scenario.rules.instances == Instances::Pool;
+    for station in &storm.stations {
+        let same_id = storm.stations.iter().filter(|other| other.plan.id == station.plan.id);
+        let links = same_id.map(|other| other.plan.links as usize);
+        let most = if share { links.sum() } else { links.max().unwrap_or_default() };
+        let (id, there) = (station.agent_id(), gateway.sessions_of(&station.agent_id()));
+        if there > most {
+            storm.around.trace.violation(format_args!("{id} has {there} sessions, but at most {most} links"));
+        }
+    }
 }
 
 /// Every agent id answers again.

@@ -48,6 +48,9 @@ impl Gateway {
             gateway_id: format!("gw-{number}"),
             max_concurrent: rules.max_concurrent,
             body_memory: rules.body_memory,
+            idle_timeout: rules.idle_timeout,
+            heartbeat_interval: rules.heartbeat_interval,
+            heartbeat_timeout: rules.heartbeat_timeout,
             ..Terms::default()
         };
         let everywhere = Everywhere { response_timeout: rules.response_timeout, instances: rules.instances };

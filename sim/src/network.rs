@@ -20,7 +20,7 @@ use crate::{
     dice::Dice,
     gateway::Gateway,
     trace::Trace,
-    wire::{Packing, Wire},
+    wire::{End, Packing, Wire},
 };
 
 /// What is between agents and gateways.
@@ -75,6 +75,15 @@ impl Network {
     /// Cuts every wire of an agent's process.
     pub(crate) fn cut_process(&self, process: usize) {
         self.cut_those(|joined| joined.process == process);
+    }
+
+    /// Nothing gets through any more on the wires of an agent's process, and nobody is told.
+    pub(crate) fn silence_process(&self, process: usize) {
+        let wires = self.state().wires.clone();
+        for Joined { wire, .. } in wires.iter().filter(|joined| joined.process == process) {
+            wire.swallow(End::Agent);
+            wire.swallow(End::Gateway);
+        }
     }
 
     /// Cuts every wire to a gateway.

@@ -6,7 +6,10 @@ use std::{
 use agent::{Agent, Config, Event, GatewayUrl, LinkAge, Nudge, Shutdown, Transport, Upstream};
 use link::Budget;
 use proto::{AgentId, Credential};
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -101,18 +104,38 @@ impl Station {
         true
     }
 
+    /// The host of the process loses its power: it is gone, and nobody is told.
+    pub(crate) fn vanish(&self) -> bool {
+        let Some(process) = self.state().process.take() else { return false };
+        self.around.trace.note(format_args!("process {} vanishes", process.number));
+        self.around.network.silence_process(process.number);
+        process.running.abort();
+        true
+    }
+
+    /// A new process begins, and then the old one is told to leave.
+    pub(crate) async fn take_over(&self) {
+        let Some(process) = self.state().process.take() else { return };
+        self.begin();
+        sleep(Duration::from_secs(2)).await;
+        self.let_go(process).await;
+    }
+
     /// The process is told to leave, and does. Returns whether there was one.
     pub(crate) async fn leave(&self) -> bool {
         let Some(process) = self.state().process.take() else { return false };
-        self.around.trace.note(format_args!("process {} is told to leave", process.number));
+        self.let_go(process).await;
+        true
+    }
+
+    async fn let_go(&self, process: Process) {
+        let trace = &self.around.trace;
+        trace.note(format_args!("process {} is told to leave", process.number));
         process.shutdown.drain.cancel();
         let limit = self.plan.grace_period + LEAVING;
         if timeout(limit, process.running).await.is_err() {
-            self.around
-                .trace
-                .violation(format_args!("process {} has not left within {limit:?}", process.number));
+            trace.violation(format_args!("process {} has not left within {limit:?}", process.number));
         }
-        true
     }
 
     /// The process hears that its network has changed.

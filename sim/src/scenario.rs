@@ -28,6 +28,9 @@ pub(crate) struct Rules {
     pub(crate) response_timeout: Duration,
     pub(crate) offline_grace: Duration,
     pub(crate) instances: Instances,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) heartbeat_timeout: Duration,
 }
 
 /// An agent process, which is begun anew after it was killed or told to leave.
@@ -53,6 +56,10 @@ pub(crate) struct ClientPlan {
     /// Bytes of its request's body, and the pause before each piece of it.
     pub(crate) upload: u64,
     pub(crate) upload_pause: Duration,
+    /// Whether it waits to be asked for the body.
+    pub(crate) expects: bool,
+    /// The time that it gives the service for its head, in milliseconds; 0 leaves that to the gateway.
+    pub(crate) timeout_ms: u32,
     /// Pause before it takes each chunk.
     pub(crate) reading_pause: Duration,
     pub(crate) leaves_after: Option<Duration>,
@@ -108,6 +115,12 @@ pub(crate) enum Fault {
     ClockStep { agent: usize, millis: i64 },
     /// An agent dies, and is begun anew after this long.
     Kill { agent: usize, down: Duration },
+    /// An agent's host loses its power, and nobody is told. It is begun anew after this long.
+    Vanish { agent: usize, down: Duration },
+    /// Every connection is reset at the same moment.
+    CutAll,
+    /// An agent is begun anew before the old process is told to leave.
+    Takeover { agent: usize },
     /// An agent is told to leave, and is begun anew after this long.
     Leave { agent: usize, down: Duration },
     /// An agent hears that its network has changed.
@@ -146,6 +159,17 @@ fn rules(dice: &mut Dice) -> Rules {
             1 => Instances::Refuse,
             _ => Instances::Pool,
         },
+        idle_timeout: if dice.percent(60) { Duration::from_secs(60) } else { dice.millis(6_000..30_000) },
+        heartbeat_interval: if dice.percent(60) {
+            Duration::from_secs(20)
+        } else {
+            dice.millis(2_000..20_000)
+        },
+        heartbeat_timeout: if dice.percent(60) {
+            Duration::from_secs(10)
+        } else {
+            dice.millis(2_000..10_000)
+        },
     }
 }
 
@@ -169,6 +193,8 @@ fn client(dice: &mut Dice, agents: &[AgentPlan], busy: bool) -> ClientPlan {
         method: if unsafe_one { "POST" } else { "GET" },
         upload: if unsafe_one || dice.percent(5) { size(dice) } else { 0 },
         upload_pause: pause(dice),
+        expects: dice.percent(12),
+        timeout_ms: if dice.percent(12) { dice.within(300..8_000) as u32 } else { 0 },
         reading_pause: pause(dice),
         leaves_after: dice.percent(12).then(|| dice.millis(1..4_000)),
         service: ServicePlan {
@@ -216,9 +242,12 @@ fn fault(dice: &mut Dice, agents: usize) -> (Duration, Fault) {
         50..57 => Fault::Slow(dice.within(4_000..100_000), dice.millis(1_000..15_000)),
         57..66 => Fault::Unreachable { agent, time: dice.millis(500..40_000), silent: dice.percent(50) },
         66..72 => Fault::ClockStep { agent, millis: dice.within(0..4_000_000) as i64 - 2_000_000 },
-        72..80 => Fault::Kill { agent, down: dice.millis(0..6_000) },
-        80..87 => Fault::Leave { agent, down: dice.millis(0..3_000) },
-        87..91 => Fault::Nudge { agent },
+        72..77 => Fault::Kill { agent, down: dice.millis(0..6_000) },
+        77..80 => Fault::Vanish { agent, down: dice.millis(0..6_000) },
+        80..82 => Fault::CutAll,
+        82..84 => Fault::Takeover { agent },
+        84..88 => Fault::Leave { agent, down: dice.millis(0..3_000) },
+        88..91 => Fault::Nudge { agent },
         91..97 => Fault::Upgrade,
         _ => Fault::Crash { down: dice.millis(0..4_000) },
     };
@@ -229,6 +258,14 @@ impl Scenario {
     /// How a client's request is answered. Who is not planned for is one who asks whether all is well.
     pub(crate) fn service_plan(&self, client: usize) -> ServicePlan {
         self.clients.get(client).map_or(PROBE.service, |plan| plan.service)
+    }
+
+    /// Whether something holds bytes up for longer than a moment.
+    pub(crate) fn may_stall(&self) -> bool {
+        let stalls = |fault: &Fault| {
+            matches!(fault, Fault::Hold(_) | Fault::Swallow { .. } | Fault::Slow(..) | Fault::Vanish { .. })
+        };
+        self.faults.iter().any(|(_, fault)| stalls(fault))
     }
 
     /// Whether requests may find no room.
@@ -251,6 +288,8 @@ pub(crate) const PROBE: ClientPlan = ClientPlan {
     method: "POST",
     upload: 70_000,
     upload_pause: Duration::ZERO,
+    expects: false,
+    timeout_ms: 0,
     reading_pause: Duration::ZERO,
     leaves_after: None,
     service: ServicePlan {

@@ -89,13 +89,10 @@ impl Call {
             Manner::Early => Some(receiver),
             manner => {
                 if manner == Manner::Interim {
-                    let head = TunnelResponse {
-                        id: id_text(id),
-                        status: 103,
-                        informational: true,
-                        ..Default::default()
-                    };
-                    self.sender.send_interim(head.into());
+                    self.say(103);
+                }
+                if request.expect_continue {
+                    self.say(100);
                 }
                 match self.read(request, receiver).await {
                     Ok(length) if length == self.upload => None,
@@ -114,6 +111,13 @@ impl Call {
             let outcome = self.write(unread).await;
             trace.note(format_args!("{} was answered: {outcome:?}", Name(id)));
         }
+    }
+
+    /// Sends an interim response.
+    fn say(&mut self, status: u32) {
+        let id = id_text(self.id);
+        self.sender
+            .send_interim(TunnelResponse { id, status, informational: true, ..Default::default() }.into());
     }
 
     /// Reads the request to its end.

@@ -89,6 +89,19 @@ impl Storm {
                     storm.stations[agent].begin();
                 });
             }
+            Fault::Vanish { agent, down } => {
+                if !self.stations[agent].vanish() {
+                    return;
+                }
+                pending.spawn(async move {
+                    sleep(down).await;
+                    storm.stations[agent].begin();
+                });
+            }
+            Fault::CutAll => network.cut_all(),
+            Fault::Takeover { agent } => {
+                pending.spawn(async move { storm.stations[agent].take_over().await });
+            }
             Fault::Leave { agent, down } => {
                 pending.spawn(async move {
                     if storm.stations[agent].leave().await {

@@ -7,7 +7,7 @@ use proto::tunnel_close::Reason;
 
 use crate::{
     client::Outcome,
-    scenario::{ClientPlan, Fault, Manner, Scenario},
+    scenario::{ClientPlan, Manner, Scenario},
     service::PIECE,
 };
 
@@ -62,7 +62,7 @@ pub(crate) fn flaw(
         }
         Outcome::Failed(Abort::Stopped) | Outcome::Truncated(Abort::Stopped) => Some("an abort that is none"),
         Outcome::Truncated(Abort::Unheard) => Some("given up although there was an answer"),
-        Outcome::Truncated(Abort::Local(Reason::Timeout)) if !may_stall(scenario) => {
+        Outcome::Truncated(Abort::Local(Reason::Timeout)) if !scenario.may_stall() => {
             Some("a body stood still for a minute, and nothing had happened to any link")
         }
         Outcome::Failed(Abort::Peer { reason: Reason::FlowControl | Reason::Protocol, .. })
@@ -84,16 +84,12 @@ fn broken_off(outcome: &Outcome) -> Option<Reason> {
     }
 }
 
-/// Whether something holds bytes up for longer than a moment.
-fn may_stall(scenario: &Scenario) -> bool {
-    let stalls = |fault: &Fault| matches!(fault, Fault::Hold(_) | Fault::Swallow { .. } | Fault::Slow(..));
-    scenario.faults.iter().any(|(_, fault)| stalls(fault))
-}
-
 /// Where nothing goes wrong, every client gets what its service gave.
 fn flaw_in_calm(outcome: &Outcome, plan: &ClientPlan, scenario: &Scenario) -> Option<&'static str> {
     let rules = &scenario.rules;
-    let is_slow = plan.service.thinks + Duration::from_secs(1) > rules.response_timeout;
+    let own = Some(plan.timeout_ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
+    let limit = own.unwrap_or(rules.response_timeout).min(rules.response_timeout);
+    let is_slow = plan.service.thinks + Duration::from_secs(1) > limit;
     let wanted = match plan.service.manner {
         Manner::Whole | Manner::Early | Manner::Interim => matches!(outcome, Outcome::Whole),
         // An abort overtakes what is queued, even the head.
