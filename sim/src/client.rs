@@ -104,7 +104,7 @@ impl Client {
                     self.trace.note(format_args!("{} has no head: {abort:?}", Name(self.id)));
                     match dispatcher.again(&mut attempt, &abort, !upload.taken).await {
                         None => {
-                            self.expect_no_other(gateway, &agent_id, &abort, opened, retries, upload.taken);
+                            self.expect_no_other(gateway, &agent_id, &abort, opened, retries, &upload);
                             return Outcome::Failed(abort);
                         }
                         Some(opened) => {
@@ -139,11 +139,13 @@ impl Client {
         abort: &Abort,
         opened: Instant,
         retries: u32,
-        taken: bool,
+        upload: &Upload<'_>,
     ) {
         let may = match abort {
             Abort::LinkLost { handed_over: false } => retries < 2,
-            Abort::LinkLost { handed_over: true } => retries == 0 && self.plan.method == "GET",
+            Abort::LinkLost { handed_over: true } => {
+                retries == 0 && upload.sender.is_none() && self.plan.method == "GET"
+            }
             _ => false,
         };
         let own = Some(self.plan.timeout_ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into()));
@@ -151,7 +153,7 @@ impl Client {
         let in_time = opened.elapsed() + HASTE < limit;
         let choice = gateway.registry.pick(agent_id.as_str(), |_| false);
         let is_scarce = self.scenario.is_scarce();
-        if may && !taken && in_time && !is_scarce && matches!(choice, Choice::Session(_)) {
+        if may && !upload.taken && in_time && !is_scarce && matches!(choice, Choice::Session(_)) {
             self.trace.violation(format_args!("{} is given up, but could be sent again", Name(self.id)));
         }
     }

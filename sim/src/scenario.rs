@@ -137,11 +137,11 @@ impl Scenario {
         let rules = rules(&mut dice);
         let agents: Vec<AgentPlan> = (0..dice.within(1..4)).map(|_| agent(&mut dice)).collect();
         let calm = dice.percent(10);
-        let count = if calm { 0 } else { dice.within(1..9) };
+        let count = if calm { 0 } else { dice.within(1..12) };
         let mut faults: Vec<_> = (0..count).map(|_| fault(&mut dice, agents.len())).collect();
         faults.sort_by_key(|(at, _)| *at);
         let busy = dice.percent(20);
-        let clients = (0..dice.within(8..24)).map(|_| client(&mut dice, &agents, busy)).collect();
+        let clients = (0..dice.within(12..40)).map(|_| client(&mut dice, &agents, busy)).collect();
         let latency = Duration::from_micros(dice.within(200..60_000));
         Self { rules, agents, clients, faults, latency }
     }
@@ -174,12 +174,14 @@ fn rules(dice: &mut Dice) -> Rules {
 }
 
 fn agent(dice: &mut Dice) -> AgentPlan {
+    let rotates = dice.percent(30);
     AgentPlan {
         id: usize::from(dice.percent(30)),
         links: dice.within(1..4) as u32,
-        link_age: dice.percent(30).then(|| dice.millis(5_000..30_000)),
+        link_age: rotates.then(|| dice.millis(5_000..30_000)),
         max_concurrent: if dice.percent(10) { dice.within(1..4) as u32 } else { 0 },
-        grace_period: dice.millis(1_000..30_000),
+        // What a link that is replaced for its age has in progress goes on for as long as this.
+        grace_period: if rotates { Duration::from_secs(30) } else { dice.millis(1_000..30_000) },
     }
 }
 
