@@ -1,11 +1,4 @@
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use link::{Budget, CloseReason, LifeEvent, Link, ReaderGone, Settings};
@@ -19,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     Config, GatewayUrl,
     board::Board,
+    clock::{Clock, Skew},
     connect_request,
     dial::{DialError, Inbound},
     record::Record,
@@ -33,15 +27,14 @@ pub(crate) type AgentLink = Link<AgentFrame, Infallible>;
 /// ```text
 /// Idle --dial--> Dialing --transport up, ConnectRequest sent--> Authenticating
 /// Authenticating --ConnectAccepted, its signature good--> Ready  (the caller runs a session)
-/// Authenticating --ConnectError CLOCK_SKEW--> Dialing            (once, with the gateway's time)
+/// Authenticating --ConnectError CLOCK_SKEW, its signature good--> Dialing   (once, with the gateway's time)
 /// Authenticating --ConnectError, 5 s, a wrong signature--> Idle  (the caller backs off)
 /// Dialing --transport error, 5 s--> Idle
 /// ```
 pub(crate) struct Connector {
     pub(crate) config: Arc<Config>,
     pub(crate) instance_id: Uuid,
-    /// What to add to this host's clock to get the gateway's, in milliseconds.
-    clock_offset: AtomicI64,
+    clock: Clock,
     budget: Budget,
     board: Arc<Board>,
     world: Arc<dyn World>,
@@ -69,6 +62,8 @@ pub(crate) enum ConnectFailure {
     Silent,
     #[error("the gateway does not know this token's secret: something else answers at this address")]
     Impostor,
+    #[error("refused by the gateway (clock_skew): {0}")]
+    ClockSkew(Skew),
 }
 
 fn refusal(error: &ConnectError) -> String {
@@ -81,7 +76,8 @@ impl ConnectFailure {
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Dial(DialError::Unsupported(_)) => true,
-            Self::Refused(error) => !error.retryable || error.code() == Code::ClockSkew,
+            Self::Refused(error) => !error.retryable,
+            Self::ClockSkew(_) => true,
             _ => false,
         }
     }
@@ -105,7 +101,7 @@ impl ConnectFailure {
 impl Connector {
     pub(crate) fn new(config: Arc<Config>, board: Arc<Board>, world: Arc<dyn World>, budget: Budget) -> Self {
         let instance_id = uuid::Builder::from_random_bytes(world.random().to_be_bytes()).into_uuid();
-        Self { config, instance_id, clock_offset: AtomicI64::new(0), budget, board, world }
+        Self { config, instance_id, clock: Clock::default(), budget, board, world }
     }
 
     /// Dials `url` for a slot and authenticates.
@@ -114,10 +110,9 @@ impl Connector {
     /// Dropping the future closes the connection.
     pub(crate) async fn connect(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         match self.attempt(slot, url).await {
-            Err(ConnectFailure::Refused(error)) if error.code() == Code::ClockSkew => {
-                let offset_ms = error.server_time.saturating_sub(self.world.unix_millis());
-                self.clock_offset.store(offset_ms, Relaxed);
-                tracing::warn!(offset_ms, "this host's clock differs from the gateway's; correcting for it");
+            Err(ConnectFailure::ClockSkew(skew)) => {
+                tracing::warn!("{skew}. Until then the difference is taken into account");
+                self.clock.correct(skew);
                 self.attempt(slot, url).await
             }
             outcome => outcome,
@@ -133,7 +128,7 @@ impl Connector {
             &self.config.credential,
             &url.host,
             self.instance_id,
-            self.world.unix_millis().saturating_add(self.clock_offset.load(Relaxed)),
+            self.clock.correct_time(self.world.unix_millis()),
             nonce,
             self.config.max_concurrent,
         );
@@ -156,7 +151,7 @@ impl Connector {
                 record.on_accepted(link.clone(), accepted.gateway_id.clone());
                 Ok(Ready { link, inbound, accepted, record })
             }
-            Some(gateway_frame::Frame::Error(error)) => Err(ConnectFailure::Refused(error)),
+            Some(gateway_frame::Frame::Error(error)) => Err(self.refused(error, &nonce)),
             _ => {
                 link.close(CloseReason::Protocol("expected ConnectAccepted".into()));
                 Err(ConnectFailure::Ended(
@@ -171,6 +166,18 @@ impl Connector {
         auth::verify(&self.config.credential.secret, &transcript, &accepted.server_signature)
             .map_err(|_| ConnectFailure::Impostor)
     }
+
+    /// Anybody could say that this host's clock is wrong; only the gateway can prove that it said so.
+    fn refused(&self, error: ConnectError, nonce: &[u8]) -> ConnectFailure {
+        if error.code() != Code::ClockSkew {
+            return ConnectFailure::Refused(error);
+        }
+        let transcript = auth::skew_transcript(nonce, error.server_time);
+        match auth::verify(&self.config.credential.secret, &transcript, &error.server_signature) {
+            Ok(()) => ConnectFailure::ClockSkew(Skew::between(error.server_time, self.world.unix_millis())),
+            Err(_) => ConnectFailure::Impostor,
+        }
+    }
 }
 
 /// What an agent grants on a link.
@@ -184,5 +191,58 @@ pub(crate) fn settings(budget: &Budget) -> Settings {
         response_timeout: None,
         idle_timeout: None,
         budget: budget.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{AgentId, Credential, Secret, TokenId};
+
+    use super::*;
+    use crate::{Upstream, world::Machine};
+
+    const NONCE: [u8; auth::NONCE_LEN] = [7; auth::NONCE_LEN];
+
+    fn connector() -> Connector {
+        let credential = Credential {
+            token: TokenId::parse("itk_a").unwrap(),
+            secret: Secret::from_bytes([1; Secret::LEN]),
+        };
+        let agent_id = AgentId::parse("myapp").unwrap();
+        let upstream = Upstream::http("127.0.0.1".to_owned(), 9);
+        let config = Config::new(upstream, Vec::new(), agent_id, credential);
+        let board = Board::new(&config, Arc::new(|_| {}));
+        let machine = Arc::new(Machine { proxies: config.proxies.clone() });
+        Connector::new(Arc::new(config), board, machine, Budget::new(limits::PROCESS_MEMORY))
+    }
+
+    fn skew(server_time: i64, secret: &Secret, nonce: &[u8]) -> ConnectError {
+        let signature = auth::sign(secret, &auth::skew_transcript(nonce, server_time));
+        ConnectError {
+            code: Code::ClockSkew.into(),
+            server_time,
+            server_signature: signature.to_vec().into(),
+            ..ConnectError::default()
+        }
+    }
+
+    #[test]
+    fn only_the_gateway_itself_can_tell_an_agent_the_time() {
+        let connector = connector();
+        let secret = &connector.config.credential.secret;
+        let good = skew(1000, secret, &NONCE);
+        for forged in [
+            ConnectError { server_signature: bytes::Bytes::new(), ..good.clone() },
+            ConnectError { server_time: 1001, ..good.clone() },
+            skew(1000, &Secret::from_bytes([2; Secret::LEN]), &NONCE),
+            skew(1000, secret, &[8; 16]),
+        ] {
+            let failure = connector.refused(forged, &NONCE);
+            assert!(matches!(failure, ConnectFailure::Impostor) && !failure.is_final(), "{failure}");
+        }
+        let failure = connector.refused(good, &NONCE);
+        assert!(failure.is_final(), "a second time");
+        let text = failure.to_string();
+        assert!(text.contains("ahead of the gateway's") && text.contains("NTP"), "{text}");
     }
 }

@@ -13,7 +13,8 @@ use std::{
 ///      it dies at that age as well       --> Learned, and trusted twice as long
 ///      it lives to twice that age        --> Nothing known
 /// ```
-/// Links that die at the same moment have died of the same cause, so they count as one.
+/// Links that die at the same moment have died of the same cause, and not of their age, unless their ages agree better than
+/// their moments do: links of one agent never begin together.
 #[derive(Debug, Default)]
 pub(crate) struct Ages {
     deaths: VecDeque<Death>,
@@ -48,8 +49,10 @@ pub(crate) enum Plan {
 const YOUNGEST: Duration = Duration::from_secs(4);
 /// Ages that are kept.
 const DEATHS: usize = 8;
-/// Deaths less than this apart have one cause.
-const ONE_CAUSE: Duration = Duration::from_secs(2);
+/// Deaths this far apart have no cause in common but their age.
+const APART: Duration = Duration::from_secs(2);
+/// Deaths less than this apart are at the same moment.
+const ONE_MOMENT: Duration = Duration::from_millis(200);
 /// For how long what was learned is believed at first, and at most.
 const TRUST: Duration = Duration::from_secs(15 * 60);
 const LONGEST_TRUST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -72,10 +75,10 @@ impl Ages {
                 self.learned = None;
             }
         }
-        let same_moment = |death: &Death| now.saturating_duration_since(death.at) < ONE_CAUSE;
-        let fellow = self.deaths.iter().rev().find(|death| !same_moment(death) && agree(death.age, age));
+        let death = Death { age, at: now };
+        let fellow = self.deaths.iter().rev().find(|fellow| agree(fellow.age, age) && death.is_apart(fellow));
         let age_of_both = fellow.map(|fellow| fellow.age.min(age));
-        self.deaths.push_back(Death { age, at: now });
+        self.deaths.push_back(death);
         if self.deaths.len() > DEATHS {
             self.deaths.pop_front();
         }
@@ -101,6 +104,14 @@ impl Ages {
             }
             Some(learned) => Plan::Rotate(learned.age.mul_f64(0.65 + 0.1 * draw)),
         }
+    }
+}
+
+impl Death {
+    /// Whether this one and an earlier one cannot have had one cause other than their age.
+    fn is_apart(&self, earlier: &Self) -> bool {
+        let apart = self.at.saturating_duration_since(earlier.at);
+        apart >= APART || (apart >= ONE_MOMENT && apart > 4 * self.age.abs_diff(earlier.age))
     }
 }
 
@@ -161,6 +172,20 @@ mod tests {
         assert_eq!(life.dies(300.0, 300.0), None);
         assert_eq!(life.dies(300.1, 299.4), None, "a gateway that crashed takes all of its links along");
         assert_eq!(life.plan(301.0), Plan::Keep);
+    }
+
+    #[test]
+    fn two_links_of_one_age_that_die_one_after_the_other_are_a_lesson() {
+        let mut life = Life::new();
+        assert_eq!(life.dies(20.0, 20.0), None);
+        assert_eq!(life.dies(20.6, 20.02), Some(seconds(20.0)));
+    }
+
+    #[test]
+    fn links_that_began_together_and_die_together_teach_nothing() {
+        let mut life = Life::new();
+        assert_eq!(life.dies(20.0, 20.0), None);
+        assert_eq!(life.dies(20.1, 20.01), None);
     }
 
     #[test]

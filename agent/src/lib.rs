@@ -4,6 +4,7 @@ pub mod admin;
 mod backoff;
 mod board;
 mod choice;
+mod clock;
 mod config;
 pub mod connect_request;
 mod connection;

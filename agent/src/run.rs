@@ -138,6 +138,7 @@ impl Agent {
             sessions: TaskTracker::new(),
             accepted: watch::Sender::new(None),
             ages: Mutex::new(Ages::default()),
+            lessons: Nudge::default(),
         })
     }
 

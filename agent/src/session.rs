@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use link::{Beat, CloseReason, Heartbeat, LifeEvent, OpenError, TooManyViolations};
+use link::{Beat, CloseReason, Heartbeat, LifeEvent, LinkError, OpenError, TooManyViolations};
 use proto::{
     ControlMessage, Drain, Feature, GatewayFrame, TunnelClose, TunnelRequest, drain, gateway_frame, parse_id,
     tunnel_close::Reason,
@@ -147,34 +147,15 @@ impl Session {
         let ended = loop {
             tokio::select! {
                 biased; // what has come is heard before it is decided that nothing came
-                frame = inbound.next() => {
-                    let frame = match frame {
-                        Some(Ok(frame)) => frame,
-                        Some(Err(error)) => break self.cut(error.to_string()),
-                        None => break self.cut("the gateway closed the link".to_owned()),
-                    };
-                    let now = link::now();
-                    if heartbeat.is_waiting() {
-                        self.record.on_heartbeat(false);
-                    }
-                    heartbeat.on_received(now);
-                    if let Err(error) = self.on_frame(frame, now, &notices) {
-                        link.close(CloseReason::Protocol(error.to_string()));
-                        break Ended::Orderly(error.to_string());
-                    }
-                    continue;
-                }
-                () = &mut beat => {
-                    let busy = link.table().active() > 0;
-                    match heartbeat.on_deadline(busy, link::now()) {
-                        Beat::Wait => {}
-                        Beat::Ping => self.ping(),
-                        Beat::Dead => {
-                            link.close(CloseReason::Silent);
-                            break Ended::Silent(patience);
-                        }
-                    }
-                }
+                frame = inbound.next() => match self.on_inbound(frame, &mut heartbeat, &notices) {
+                    Some(ended) => break ended,
+                    // The deadline has moved away as a rule: it is looked at when the old one comes.
+                    None if heartbeat.deadline() >= beat.deadline().into_std() => continue,
+                    None => {}
+                },
+                () = &mut beat => if let Some(ended) = self.on_beat(&mut heartbeat, patience) {
+                    break ended;
+                },
                 () = nudges.next() => {
                     heartbeat.on_doubt(DOUBT_TIMEOUT, link::now());
                     self.ping();
@@ -201,6 +182,44 @@ impl Session {
         self.exchanges.close();
         self.exchanges.wait().await;
         ended
+    }
+
+    /// Something came from the gateway, or the link ended. Returns how it did.
+    fn on_inbound(
+        &mut self,
+        frame: Option<Result<GatewayFrame, LinkError>>,
+        heartbeat: &mut Heartbeat,
+        notices: &mpsc::UnboundedSender<Notice>,
+    ) -> Option<Ended> {
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Some(self.cut(error.to_string())),
+            None => return Some(self.cut("the gateway closed the link".to_owned())),
+        };
+        let now = link::now();
+        if heartbeat.is_waiting() {
+            self.record.on_heartbeat(false);
+        }
+        heartbeat.on_received(now);
+        let error = self.on_frame(frame, now, notices).err()?;
+        self.link.close(CloseReason::Protocol(error.to_string()));
+        Some(Ended::Orderly(error.to_string()))
+    }
+
+    /// It is time to look at the heartbeat. Returns how the link ended, if the gateway is gone.
+    fn on_beat(&self, heartbeat: &mut Heartbeat, patience: Duration) -> Option<Ended> {
+        let busy = self.link.table().active() > 0;
+        match heartbeat.on_deadline(busy, link::now()) {
+            Beat::Wait => None,
+            Beat::Ping => {
+                self.ping();
+                None
+            }
+            Beat::Dead => {
+                self.link.close(CloseReason::Silent);
+                Some(Ended::Silent(patience))
+            }
+        }
     }
 
     fn cut(&self, reason: String) -> Ended {

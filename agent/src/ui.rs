@@ -1,5 +1,5 @@
 //! Who watches an agent: a person at a [`terminal`], or a log with the public URLs on stdout ([`plain`]).
-//! Whoever asks how agents are gets a [`table`].
+//! Whoever asks how agents are gets a [`table()`].
 //!
 //! Invariant: nothing that came from outside reaches a terminal or stdout with its control characters.
 

@@ -187,17 +187,19 @@ fn config(options: &DevOptions) -> Config {
         admin: options.admin,
         domains: vec![DOMAIN.to_owned()],
         tokens: std::path::PathBuf::new(),
+        master_key_file: None,
         public_url: None,
         gateway_id: "dev".to_owned(),
         audiences: Vec::new(),
         ws_origins: Vec::new(),
         limits: Limits::default(),
         edge: EdgeConfig::default(),
+        reuse_port: false,
     }
 }
 
 fn anyone_with(credential: &Credential) -> Credentials {
-    let grant = Grant { secret: credential.secret.clone(), agent_ids: vec![AgentIdPattern::Any] };
+    let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
     [(credential.token.clone(), grant)].into_iter().collect()
 }
 

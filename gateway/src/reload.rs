@@ -6,22 +6,44 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use session::{Acceptor, Authenticator, Credentials, Grant};
+use session::{AUDIT, Acceptor, Authenticator, Credentials};
 use tracing::{error, info};
 
-use crate::{PolicySource, TokenFile, TokenFileError, edge::Edge};
+use crate::{
+    PolicySource, TokenFile, TokenFileError,
+    edge::Edge,
+    tokens::{MasterKey, time},
+};
 
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Reads a token file, and remembers what it looked like before: a change that comes in between is seen later.
-pub(crate) fn read(path: PathBuf) -> Result<(Credentials, Followed), TokenFileError> {
+/// Reads a token file and the master key, and remembers what the file looked like before: a change that comes in between
+/// is seen later.
+pub(crate) fn read(path: PathBuf, master: Option<&Path>) -> Result<(Credentials, Tokens), TokenFileError> {
+    let master = master.map(MasterKey::load).transpose()?;
     let last = Fingerprint::of(&path).ok();
-    Ok((credentials(&path)?, Followed { path, last }))
+    let tokens = Tokens { file: Followed { path, last }, master };
+    Ok((tokens.credentials()?, tokens))
+}
+
+/// The token file, to be followed.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    file: Followed,
+    /// Read once: it may be taken away after the start.
+    master: Option<MasterKey>,
+}
+
+impl Tokens {
+    fn credentials(&self) -> Result<Credentials, TokenFileError> {
+        let path = &self.file.path;
+        TokenFile::load(path)?.credentials(self.master.as_ref(), path)
+    }
 }
 
 /// A file, and how it looked when it was read last.
@@ -36,40 +58,57 @@ impl Followed {
     async fn changed(&mut self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            // A file that is missing for a moment is being replaced.
-            let Ok(now) = Fingerprint::of(&self.path) else { continue };
-            if self.last.as_ref() != Some(&now) {
-                self.last = Some(now);
+            if self.has_changed() {
                 return;
             }
         }
     }
+
+    /// Whether the file looks otherwise than the last time.
+    fn has_changed(&mut self) -> bool {
+        // A file that is missing for a moment is being replaced.
+        let Ok(now) = Fingerprint::of(&self.path) else { return false };
+        let changed = self.last.as_ref() != Some(&now);
+        self.last = Some(now);
+        changed
+    }
 }
 
-fn credentials(path: &Path) -> Result<Credentials, TokenFileError> {
-    let entries = TokenFile::load(path)?.entries;
-    Ok(entries
-        .into_iter()
-        .map(|entry| (entry.id, Grant { secret: entry.secret, agent_ids: entry.agent_ids }))
-        .collect())
-}
-
-/// Loads the file again whenever it changes, for ever. A file that cannot be used changes nothing.
-pub(crate) async fn follow(mut file: Followed, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
+/// Loads the file again whenever it changes, and closes sessions whose credential ends, for ever. A file that cannot be used
+/// changes nothing.
+pub(crate) async fn follow(mut tokens: Tokens, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
+    let mut next_end = authenticator.credentials().next_end(clock());
     loop {
-        file.changed().await;
-        match credentials(&file.path) {
-            Ok(credentials) => {
-                info!(tokens = credentials.len(), "token file reloaded");
-                let before = authenticator.credentials();
-                authenticator.replace_credentials(credentials);
-                acceptor.close_revoked(&before);
-            }
-            Err(error) => {
-                error!(%error, "the token file changed but cannot be used; the old tokens stay valid")
-            }
+        // The clock of the wall counts, which may be set: it is looked at together with the file, not waited for.
+        tokio::time::sleep(INTERVAL).await;
+        let changed = tokens.file.has_changed() && reload(&tokens, &authenticator);
+        let clock = clock();
+        if changed || next_end.is_some_and(|end| end <= clock) {
+            acceptor.close_withdrawn(clock);
+            next_end = authenticator.credentials().next_end(clock);
         }
     }
+}
+
+/// Whether there are new credentials now.
+fn reload(tokens: &Tokens, authenticator: &Authenticator) -> bool {
+    let credentials = match tokens.credentials() {
+        Ok(credentials) => credentials,
+        Err(error) => {
+            error!(%error, "the token file changed but cannot be used; the old tokens stay valid");
+            return false;
+        }
+    };
+    info!(tokens = credentials.len(), "token file reloaded");
+    for (token, what) in credentials.changes_since(&authenticator.credentials()) {
+        info!(target: AUDIT, what, %token, "the token file says so");
+    }
+    authenticator.replace_credentials(credentials);
+    true
+}
+
+fn clock() -> i64 {
+    time::millis(SystemTime::now())
 }
 
 /// Loads the policies again whenever their file changes, for ever. A file that cannot be used changes nothing.

@@ -15,23 +15,28 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
-    Config, Limits, Reactors, TokenFileError,
+    ActivationError, Addresses, Config, Limits, Reactors, TokenFileError,
     admin::Admin,
     agents::{self, Rulebook},
     connections::{Connection, Connections, run},
+    descriptors,
+    door::Doors,
     edge::Edge,
+    ending::Ending,
     grpc::GrpcService,
+    handover::{Elder, Predecessor},
     ingress::{Ingress, h1::Patience, public},
-    listener::Listener,
     metrics::Metrics,
-    reload::{self, Followed},
+    notify,
+    ports::Ports,
+    reload::{self, Tokens},
     route::Domains,
     socket::Socket,
+    stage::{Life, Readiness},
     stranger::{self, Rationed},
 };
 
@@ -54,6 +59,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Sockets that the system has opened cannot be used.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The token file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
@@ -65,31 +73,16 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Where a gateway listens.
-#[derive(Clone, Copy, Debug)]
-pub struct Addresses {
-    /// Public HTTP.
-    pub http: SocketAddr,
-    /// Agents over gRPC.
-    pub grpc: SocketAddr,
-    /// Agents over WebSocket.
-    pub ws: SocketAddr,
-    /// Health and metrics.
-    pub admin: SocketAddr,
-}
-
 /// A gateway whose ports are open and whose credentials are read, but which does not answer yet.
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
     authenticator: Arc<Authenticator>,
-    http: Listener,
-    grpc: Listener,
-    ws: Listener,
-    admin: Listener,
-    addresses: Addresses,
+    ports: Ports,
+    predecessor: Option<Predecessor>,
+    life: Life,
     /// The token file to follow.
-    tokens: Option<Followed>,
+    tokens: Option<Tokens>,
 }
 
 /// Runs a gateway on `threads` threads, one of which is the caller's, until `shutdown`.
@@ -97,7 +90,8 @@ pub struct Gateway {
 /// # Errors
 /// [`ServeError`] if it cannot start.
 pub async fn serve(config: Config, threads: NonZeroUsize, shutdown: Shutdown) -> Result<(), ServeError> {
-    let gateway = Gateway::bind(config)?;
+    descriptors::raise();
+    let gateway = Gateway::open(config).await?;
     let reactors = Reactors::start(threads).map_err(ServeError::Threads)?;
     gateway.run(reactors, shutdown).await
 }
@@ -111,8 +105,8 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
-        let (credentials, followed) = reload::read(config.tokens.clone())?;
-        Ok(Self { tokens: Some(followed), ..Self::with_credentials(config, credentials)? })
+        let (credentials, tokens) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
+        Ok(Self { tokens: Some(tokens), ..Self::with_credentials(config, credentials)? })
     }
 
     /// Opens the ports and lives on `credentials`; there is no token file.
@@ -123,23 +117,56 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn with_credentials(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let ports = Ports::bind(&config)?;
+        Ok(Self::on(ports, config, credentials))
+    }
+
+    /// Reads the credentials, and takes over the ports of an older process or those that the system has opened. Opens what
+    /// neither has.
+    ///
+    /// # Errors
+    /// [`ServeError`] names what is not to be had.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves everything to the older process.
+    pub async fn open(config: Config) -> Result<Self, ServeError> {
+        let (credentials, followed) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
+        if let Some(ports) = Ports::activated(&config)? {
+            return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials) });
+        }
+        Ok(Self { tokens: Some(followed), ..Self::beside(config, credentials).await? })
+    }
+
+    /// Takes over the ports of an older process and lives on `credentials`; opens them if there is none.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves everything to the older process.
+    pub async fn beside(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let older = if config.reuse_port { Ports::inherit(&config).await } else { None };
+        match older {
+            Some((ports, older)) => {
+                Ok(Self { predecessor: Some(older), ..Self::on(ports, config, credentials) })
+            }
+            None => Self::with_credentials(config, credentials),
+        }
+    }
+
+    fn on(ports: Ports, config: Config, credentials: Credentials) -> Self {
         let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
-        let open = |name, addr, user_timeout| {
-            let listener = Listener::bind(name, addr, user_timeout);
-            let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
-            bound.map_err(|source| ServeError::Bind { name, addr, source })
-        };
-        let (http_addr, http) = open("http", config.http, None)?;
-        let (grpc_addr, grpc) = open("grpc", config.grpc, Some(limits::TCP_USER_TIMEOUT))?;
-        let (ws_addr, ws) = open("ws", config.ws, Some(limits::TCP_USER_TIMEOUT))?;
-        let (admin_addr, admin) = open("admin", config.admin, None)?;
-        let addresses = Addresses { http: http_addr, grpc: grpc_addr, ws: ws_addr, admin: admin_addr };
-        Ok(Self { config, authenticator, http, grpc, ws, admin, addresses, tokens: None })
+        Self { config, authenticator, ports, predecessor: None, life: Life::default(), tokens: None }
     }
 
     /// Where it listens, with the ports that the system chose where it was asked to.
     pub fn addresses(&self) -> Addresses {
-        self.addresses
+        self.ports.addresses
+    }
+
+    /// Tells when it takes clients.
+    pub fn readiness(&self) -> Readiness {
+        self.life.readiness()
     }
 
     /// The URLs under which an agent will be reachable.
@@ -147,19 +174,20 @@ impl Gateway {
         agents::public_urls(
             &self.config,
             self.config.edge.policies.hosts(),
-            self.addresses.http.port(),
+            self.ports.addresses.http.port(),
             agent_id,
         )
     }
 
-    /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
-    /// long as the grace period lasts; its second ends everything at once.
+    /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, tells agents to go elsewhere and lets requests
+    /// end, for as long as the grace period lasts; its second ends everything at once.
     ///
     /// # Errors
     /// [`ServeError::Reflection`].
     pub async fn run(self, reactors: Reactors, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, authenticator, http, grpc, ws, admin, addresses, tokens } = self;
+        let Self { config, authenticator, ports, predecessor, life, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
+        let addresses = ports.addresses;
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
         let metrics = Arc::new(Metrics::new(Arc::clone(&registry)));
@@ -171,18 +199,23 @@ impl Gateway {
             terms(&config),
             Box::new(Rulebook::new(&config, &edge, addresses.http.port())),
         );
-        let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
+        let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(&edge)).await?;
         let ingress = Arc::new(Ingress {
             domains: Domains::new(&config.domains),
             edge: Arc::clone(&edge),
             pages: config.edge.pages,
-            dispatcher: Dispatcher::new(registry, metrics.sessions.clone()),
+            dispatcher: Dispatcher::new(Arc::clone(&registry), metrics.sessions.clone()),
             authenticator: Arc::clone(&authenticator),
             metrics: Arc::clone(&metrics.requests),
             draining: drain.clone(),
             uploads: TaskTracker::new(),
         });
-        let operator = Arc::new(Admin { metrics, draining: drain.clone() });
+        let doors = Doors { ports: &ports, life: &life, metrics: &metrics.connections };
+        let clients_door = doors.of_clients(&config.limits, &edge);
+        let [grpc_door, ws_door, admin_door] = doors.of_others();
+        let [grpc_census, ws_census] = [&grpc_door, &ws_door].map(|door| Arc::clone(&door.census));
+        let operator =
+            Arc::new(Admin { metrics: Arc::clone(&metrics), life: life.clone(), draining: drain.clone() });
 
         // Whatever is left when this function returns ends with it.
         let ended = CancellationToken::new();
@@ -194,31 +227,33 @@ impl Gateway {
         let lobby = Lobby::new(config.limits.lobby);
         let patience = patience(&config.limits);
         let accepting = [
-            clients.accept(http, move |stream, peer, pause| {
+            clients.accept(clients_door, move |stream, peer, pause| {
                 let client = ingress.edge.client(peer, "http");
                 public::serve(Socket::new(stream), client, Arc::clone(&ingress), patience, pause)
             }),
-            agents.accept(grpc, {
+            agents.accept(grpc_door, {
                 let lobby = lobby.clone();
                 move |stream, peer, pause| {
                     let tunnel = tunnel.clone();
-                    stranger::serve(lobby.clone(), peer, pause, move |visitor| {
+                    let (census, pause) = (Arc::clone(&grpc_census), pause.answered());
+                    stranger::serve(lobby.clone(), census, peer, pause, move |visitor| {
                         http2(stream, &tunnel, peer, visitor)
                     })
                 }
             }),
-            agents.accept(ws, {
-                let bridge = Arc::clone(&bridge);
+            agents.accept(ws_door, {
+                let (bridge, edge) = (Arc::clone(&bridge), Arc::clone(&edge));
                 move |stream, peer, pause| {
-                    let bridge = Arc::clone(&bridge);
-                    stranger::serve(lobby.clone(), peer, pause, move |visitor| {
-                        ws_http1(stream, header_timeout, bridge, peer, visitor)
+                    let (bridge, edge) = (Arc::clone(&bridge), Arc::clone(&edge));
+                    let (census, pause) = (Arc::clone(&ws_census), pause.answered());
+                    stranger::serve(lobby.clone(), census, peer, pause, move |visitor| {
+                        ws_http1(stream, header_timeout, bridge, edge, peer, visitor)
                     })
                 }
             }),
         ];
-        let _operating = operators.accept(admin, move |stream, peer, pause| {
-            run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause)
+        let _operating = operators.accept(admin_door, move |stream, peer, pause| {
+            run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause.answered())
         });
         let _reload = tokens.map(|file| {
             let follow = reload::follow(file, Arc::clone(&authenticator), acceptor.clone());
@@ -227,14 +262,41 @@ impl Gateway {
         let _policies = config.edge.source.clone().map(|source| {
             AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
         });
+        let mut ending = Ending {
+            life: life.clone(),
+            ports: ports.clone(),
+            predecessor,
+            elder: None,
+            shared: config.reuse_port,
+            rest: config.limits.drain_idle.min(config.limits.grace_period),
+            grace_period: config.limits.grace_period,
+            accepting: accepting.into(),
+            clients,
+            agents,
+            bridge,
+            acceptor: acceptor.clone(),
+            health,
+        };
+        if let Some(predecessor) = &mut ending.predecessor {
+            tokio::select! {
+                () = predecessor.succeed(&registry) => {}
+                () = drain.cancelled() => {}
+            }
+        }
+        if let Some(name) = ports.name().filter(|_name| config.reuse_port) {
+            let pauses = ending.clients.pauses().clone();
+            let elder = Elder { name, ports, life: life.clone(), acceptor, registry, pauses };
+            ending.elder = Some(elder.begin());
+        }
+        life.on_ready();
         info!(http = %addresses.http, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
+        let _watchdog = notify::ready();
 
         drain.cancelled().await;
-        drop(accepting);
-        let finish = finish(&clients, &agents, &bridge, &acceptor, &health);
+        notify::stopping();
         let patience = config.limits.grace_period + FAREWELL;
         tokio::select! {
-            finished = tokio::time::timeout(patience, finish) => match finished {
+            finished = tokio::time::timeout(patience, ending.run()) => match finished {
                 Ok(()) => info!("all requests ended"),
                 Err(_elapsed) => warn!("the grace period is over; requests in progress are cut"),
             },
@@ -242,20 +304,6 @@ impl Gateway {
         }
         Ok(())
     }
-}
-
-/// Lets requests end and agents leave.
-async fn finish(
-    clients: &Connections,
-    agents: &Connections,
-    bridge: &Bridge,
-    acceptor: &Acceptor,
-    health: &HealthReporter,
-) {
-    GrpcService::stop(health).await;
-    acceptor.drain();
-    tokio::join!(clients.drained(), acceptor.drained());
-    tokio::join!(agents.drained(), bridge.drained());
 }
 
 fn terms(config: &Config) -> Terms {
@@ -268,6 +316,9 @@ fn terms(config: &Config) -> Terms {
         grace_period: limits.grace_period,
         max_concurrent: limits.max_concurrent,
         body_memory: limits.body_memory,
+        max_link_age: limits.max_link_age,
+        max_sessions_per_token: limits.max_sessions_per_token,
+        max_sessions_per_agent: limits.max_sessions_per_agent,
     }
 }
 
@@ -275,6 +326,7 @@ fn patience(limits: &Limits) -> Patience {
     Patience {
         head: limits.header_timeout,
         keep_alive: limits.keep_alive_timeout,
+        rest: limits.drain_idle,
         write: Some(limits.idle_timeout).filter(|limit| !limit.is_zero()),
     }
 }
@@ -283,11 +335,13 @@ fn ws_http1(
     stream: TcpStream,
     header_timeout: Duration,
     bridge: Arc<Bridge>,
+    edge: Arc<Edge>,
     peer: SocketAddr,
     visitor: Visitor,
 ) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| {
-        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor.clone())))
+        let visitor = edge.speaking_for(visitor.clone(), peer, request.headers());
+        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor)))
     });
     http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
 }

@@ -1,7 +1,6 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 use proto::limits;
 

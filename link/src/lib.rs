@@ -24,9 +24,12 @@ mod id_hasher;
 mod inflight;
 mod lanes;
 mod lifecycle;
+#[cfg(all(test, feature = "shuttle"))]
+mod models;
 mod outbound;
 mod rtt;
 mod strikes;
+mod sync;
 mod trust;
 
 pub use beginning::{Beginning, Ending};

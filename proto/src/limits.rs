@@ -57,12 +57,14 @@ pub const H2_MAX_HEADER_LIST: u32 = 16 * 1024;
 
 /// Requests in progress at a time on one session.
 pub const MAX_CONCURRENT: u32 = 1024;
-/// Sessions of one agent id at a time.
-pub const MAX_SESSIONS_PER_AGENT: usize = 256;
 /// Requests that wait for agents to come back, in all and for one of them.
 pub const MAX_WAITING: usize = 4096;
 /// See [`MAX_WAITING`].
 pub const MAX_WAITING_PER_AGENT: usize = 512;
+/// Sessions at a time with one token, unless the token has a limit of its own.
+pub const MAX_SESSIONS_PER_TOKEN: u32 = 16_384;
+/// Sessions at a time of one agent id.
+pub const MAX_SESSIONS_PER_AGENT: u32 = 1024;
 /// Links of one agent process at a time.
 pub const MAX_CONNECTIONS: u32 = 16;
 /// How long a peer may take to send its first frame, and the gateway to answer it.

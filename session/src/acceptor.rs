@@ -1,7 +1,10 @@
 use std::{
     net::SocketAddr,
     pin::pin,
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -13,12 +16,15 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tracing::{Instrument as _, info, warn};
+use tracing::{Instrument as _, debug, warn};
 use uuid::Uuid;
 
 use crate::{
     Authenticated, Authenticator, Instances, Metrics, Registry, Rejection, Visitor,
+    audit::{self, Claim},
+    herd,
     reader::{self, Watch},
+    seats::{Seat, SeatLimits, Seats},
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
 };
@@ -40,6 +46,12 @@ pub struct Terms {
     pub max_concurrent: u32,
     /// Bytes of bodies that all sessions together may hold, see [`limits::PROCESS_MEMORY`].
     pub body_memory: u64,
+    /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
+    pub max_link_age: Duration,
+    /// Sessions at a time with one token, unless the token says otherwise.
+    pub max_sessions_per_token: u32,
+    /// Sessions at a time of one agent id.
+    pub max_sessions_per_agent: u32,
 }
 
 impl Default for Terms {
@@ -52,6 +64,9 @@ impl Default for Terms {
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: limits::MAX_CONCURRENT,
             body_memory: limits::PROCESS_MEMORY,
+            max_link_age: Duration::ZERO,
+            max_sessions_per_token: limits::MAX_SESSIONS_PER_TOKEN,
+            max_sessions_per_agent: limits::MAX_SESSIONS_PER_AGENT,
         }
     }
 }
@@ -93,9 +108,12 @@ struct Inner {
     terms: Terms,
     rules: Box<dyn AgentRules>,
     budget: Budget,
+    seats: Seats,
     sweeper: Sweeper,
     sessions: TaskTracker,
     draining: CancellationToken,
+    /// Whether agents shall go elsewhere, though their sessions are kept.
+    yielding: AtomicBool,
     _sweep: AbortOnDropHandle<()>,
 }
 
@@ -117,9 +135,11 @@ impl Acceptor {
             budget: Budget::new(terms.body_memory),
             terms,
             rules,
+            seats: Seats::default(),
             sweeper,
             sessions: TaskTracker::new(),
             draining: CancellationToken::new(),
+            yielding: AtomicBool::new(false),
             _sweep: sweep,
         };
         Self { inner: Arc::new(inner) }
@@ -150,9 +170,27 @@ impl Acceptor {
         self.inner.budget.clone()
     }
 
-    /// Refuses new agents from now on and tells those that are connected to finish and leave.
-    pub fn drain(&self) {
+    /// Tells agents to make their next links elsewhere. Their sessions stay as they are, for clients that are still here.
+    pub fn yield_agents(&self) {
+        self.inner.yielding.store(true, Relaxed);
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::MaxAge, self.inner.terms.grace_period);
+    }
+
+    /// Keeps agents again that come from now on.
+    pub fn keep_agents(&self) {
+        self.inner.yielding.store(false, Relaxed);
+    }
+
+    /// Refuses new agents from now on, and tells those that are connected. Their sessions stay until
+    /// [`Acceptor::drain`].
+    pub fn announce_end(&self) {
         self.inner.draining.cancel();
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::Shutdown, self.inner.terms.grace_period);
+    }
+
+    /// Refuses new agents from now on, and ends every session once its exchanges have.
+    pub fn drain(&self) {
+        self.announce_end();
         self.inner.sessions.close();
         for session in self.inner.registry.sessions() {
             session.retire(proto::drain::Reason::Shutdown);
@@ -167,14 +205,15 @@ impl Acceptor {
         self.inner.sessions.wait().await;
     }
 
-    /// Ends the sessions whose token or key is no longer among the credentials.
-    pub fn close_revoked(&self, before: &crate::Credentials) {
-        let now = self.inner.authenticator.credentials();
+    /// Ends the sessions whose token or key is not good any more at `clock`, in milliseconds since the Unix epoch.
+    pub fn close_withdrawn(&self, clock: i64) {
+        let credentials = self.inner.authenticator.credentials();
         for session in self.inner.registry.sessions() {
-            let kept =
-                now.allows(session.token(), session.agent_id()) && now.same_secret(before, session.token());
-            if !kept {
-                info!(agent = %session.agent_id(), token = %session.token(), session = %session.id(), "token revoked, session closed");
+            let Session { token, agent_id, secret, .. } = &*session;
+            if let Err(why) = credentials.standing(token, agent_id, secret, clock)
+                && !session.link.is_closed()
+            {
+                audit::withdrawn(&session, why);
                 session.close(CloseReason::Revoked);
             }
         }
@@ -200,20 +239,24 @@ impl Inner {
     {
         let mut inbound = pin!(inbound);
         let first = tokio::time::timeout(limits::CONNECT_TIMEOUT, inbound.next());
+        let mut claim = Claim::none();
         let authenticated = match tokio::select! { biased; first = first => first, () = link.closed() => return }
         {
-            Ok(Some(Ok(frame))) => self.authenticate(frame, &info),
+            Ok(Some(Ok(frame))) => {
+                claim = Claim::of(&frame);
+                self.authenticate(frame, &info)
+            }
             Ok(Some(Err(error))) => return link.close(error.into()),
             Ok(None) => return link.close(CloseReason::Gone),
             Err(_elapsed) => Err(Rejection::Malformed("no ConnectRequest within 5 s")),
         };
         match authenticated {
-            Ok(authenticated) => self.run(info, link, inbound, authenticated).await,
-            Err(rejection) => self.refuse(rejection, &link),
+            Ok((authenticated, seat)) => self.run(info, link, inbound, authenticated, seat).await,
+            Err(rejection) => self.refuse(rejection, &info, &claim, &link),
         }
     }
 
-    fn authenticate(&self, frame: AgentFrame, info: &LinkInfo) -> Result<Authenticated, Rejection> {
+    fn authenticate(&self, frame: AgentFrame, info: &LinkInfo) -> Result<(Authenticated, Seat), Rejection> {
         if frame.encoded_len() > limits::MAX_CONNECT_FRAME {
             return Err(Rejection::Malformed("the first frame is larger than 4 KiB"));
         }
@@ -223,20 +266,42 @@ impl Inner {
         if self.draining.is_cancelled() {
             return Err(Rejection::Draining);
         }
-        self.authenticator.verify(request, &info.authority, unix_millis(), link::now())
+        let now = link::now();
+        info.visitor.may_try(now).map_err(Rejection::Throttled)?;
+        let authenticated = self.authenticator.verify(request, &info.authority, unix_millis(), now)?;
+        let seat = self.seats.take(
+            &authenticated,
+            SeatLimits {
+                per_token: authenticated.max_sessions.unwrap_or(self.terms.max_sessions_per_token),
+                per_agent: self.terms.max_sessions_per_agent,
+            },
+        )?;
+        Ok((authenticated, seat))
     }
 
-    fn refuse(&self, rejection: Rejection, link: &GatewayLink) {
-        let error = rejection.to_wire(unix_millis());
+    fn refuse(&self, rejection: Rejection, info: &LinkInfo, claim: &Claim, link: &GatewayLink) {
+        let error = rejection.to_wire();
         let code = error.code().as_str_name();
-        warn!(code, reason = %rejection, "agent refused");
+        match rejection {
+            Rejection::Throttled(_) => debug!(code, "agent refused without a look at its signature"),
+            _ => audit::refused(info, claim, code, &rejection),
+        }
+        if rejection == Rejection::Unauthenticated && info.visitor.failed(link::now()) {
+            audit::throttled(info);
+        }
         self.metrics.rejections.get_or_create(&[("code", code)]).inc();
         link.table().push_control(error.clone());
         link.close(CloseReason::Refused(Box::new(error)));
     }
 
-    async fn run<S>(&self, info: LinkInfo, link: GatewayLink, inbound: S, authenticated: Authenticated)
-    where
+    async fn run<S>(
+        &self,
+        info: LinkInfo,
+        link: GatewayLink,
+        inbound: S,
+        authenticated: Authenticated,
+        _seat: Seat,
+    ) where
         S: Stream<Item = Result<AgentFrame, LinkError>>,
     {
         let id = Uuid::now_v7();
@@ -246,7 +311,7 @@ impl Inner {
 
         let response_timeout = self.rules.response_timeout(&authenticated.agent_id);
         let accepted = self.accepted(id, &authenticated, response_timeout);
-        let Authenticated { agent_id, token, request, secret } = authenticated;
+        let Authenticated { agent_id, token, request, secret, .. } = authenticated;
         let features = accepted.features.clone();
         let inline_limit = {
             let mut table = link.table();
@@ -262,6 +327,7 @@ impl Inner {
             timeout_ms: millis(response_timeout),
             agent_id,
             token,
+            secret,
             instance_id: request.instance_id,
             connection: request.connection,
             serving: AtomicBool::new(true),
@@ -273,12 +339,13 @@ impl Inner {
             inline_limit,
             features,
             retirement: Retirement::default(),
+            dismissed: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),
         });
         let registration = match self.registry.register(&session, instances) {
             Ok(registration) => registration,
-            Err(in_use) => return self.refuse(in_use.into(), &session.link),
+            Err(in_use) => return self.refuse(in_use.into(), &info, &Claim::proved(&session), &session.link),
         };
         let _presence = self.registry.enter(&session);
         info.visitor.accept();
@@ -290,23 +357,27 @@ impl Inner {
             table.uncork();
         }
         // Closes the gaps between verifying and registering: a drain or a revocation may have come in between.
+        if self.yielding.load(Relaxed) {
+            session.dismiss(proto::drain::Reason::MaxAge, self.terms.grace_period, Duration::ZERO);
+        }
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);
         }
-        let credentials = self.authenticator.credentials();
-        let same_key =
-            credentials.grant(session.token().as_str()).is_some_and(|grant| grant.secret.same_as(&secret));
-        if !same_key || !credentials.allows(session.token(), session.agent_id()) {
+        let begun = link::now();
+        audit::connected(&session, &request.agent_version);
+        let Session { token, agent_id, secret, .. } = &*session;
+        let standing = self.authenticator.credentials().standing(token, agent_id, secret, unix_millis());
+        if let Err(why) = standing {
+            audit::withdrawn(&session, why);
             session.close(CloseReason::Revoked);
         }
-        info!(token = %session.token(), version = ?request.agent_version, "agent connected");
         let sessions = self.metrics.sessions.get_or_create_owned(&[("transport", info.transport)]);
         sessions.inc();
         let watch = Watch {
             silence_limit: self.silence_limit(),
             grace_period: self.terms.grace_period,
+            max_age: herd::age(self.terms.max_link_age, getrandom::u32().unwrap_or_default()),
             registration,
-            registry: &self.registry,
         };
         let reason = reader::run(&session, inbound, watch).await;
         sessions.dec();
@@ -319,7 +390,7 @@ impl Inner {
         session.close(reason);
         session.live_through(LifeEvent::Lost);
         let reason = session.link.table().close_reason().cloned();
-        info!(reason = ?reason, "agent disconnected");
+        audit::disconnected(&session, reason.as_ref(), begun.elapsed());
     }
 
     fn accepted(
@@ -330,6 +401,7 @@ impl Inner {
     ) -> ConnectAccepted {
         let Authenticated { agent_id, secret, request, .. } = authenticated;
         let terms = &self.terms;
+        let max_concurrent = authenticated.max_concurrent.unwrap_or(u32::MAX).min(terms.max_concurrent);
         let session_id = session_id.to_string();
         let transcript = auth::accept_transcript(&request.nonce, &session_id, &terms.gateway_id);
         ConnectAccepted {
@@ -341,8 +413,8 @@ impl Inner {
             max_chunk: limits::MAX_CHUNK as u32,
             max_head_bytes: limits::MAX_HEAD_BYTES as u32,
             max_concurrent: match request.max_concurrent {
-                0 => terms.max_concurrent,
-                wanted => wanted.min(terms.max_concurrent),
+                0 => max_concurrent,
+                wanted => wanted.min(max_concurrent),
             },
             response_timeout_ms: millis(response_timeout),
             public_urls: self.rules.public_urls(agent_id),

@@ -1,14 +1,35 @@
+//! Agents that all come back at once would be a herd.
+
 use std::time::Duration;
 
-/// How fast agents may come back: one every two milliseconds.
-const PACE: Duration = Duration::from_millis(2);
-/// However many there are, none waits longer than this.
+use proto::drain;
+
+use crate::Registry;
+
+/// What each session adds, so that agents come back at 500 a second.
+const PER_SESSION: Duration = Duration::from_millis(2);
+/// Longest pause that is asked for.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Over how long so many sessions should spread their next links, if all have to be made at once. A few come back at once,
-/// for their pace is theirs to keep.
+/// Over which time the agents of so many sessions should spread when they dial anew.
 pub(crate) fn spread(sessions: usize) -> Duration {
-    PACE.saturating_mul(u32::try_from(sessions).unwrap_or(u32::MAX)).min(LONGEST)
+    u32::try_from(sessions).map_or(LONGEST, |sessions| PER_SESSION.saturating_mul(sessions)).min(LONGEST)
+}
+
+/// Tells every agent to make its next link, one after the other.
+pub(crate) fn dismiss(registry: &Registry, reason: drain::Reason, deadline: Duration) {
+    let sessions = registry.sessions();
+    let spread = spread(sessions.len());
+    for session in sessions {
+        session.dismiss(reason, deadline, spread);
+    }
+}
+
+/// When a session is old: at `age`, 20 % more or less, so that links which began together do not end together. `None` is
+/// never.
+pub(crate) fn age(age: Duration, random: u32) -> Option<Duration> {
+    let share = f64::from(random) / f64::from(u32::MAX);
+    (!age.is_zero()).then(|| age.mul_f64(0.8 + 0.4 * share))
 }
 
 #[cfg(test)]
@@ -16,9 +37,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_more_there_are_the_wider_they_spread() {
-        for (sessions, ms) in [(0, 0), (2, 4), (1_000, 2_000), (2_000, 4_000), (1_000_000, 5_000)] {
-            assert_eq!(spread(sessions), Duration::from_millis(ms));
-        }
+    fn few_come_at_once_and_many_one_after_the_other() {
+        assert_eq!(spread(0), Duration::ZERO);
+        assert_eq!(spread(5), Duration::from_millis(10));
+        assert_eq!(spread(1000), Duration::from_secs(2));
+        assert_eq!(spread(9000), LONGEST);
+        assert_eq!(spread(usize::MAX), LONGEST);
+    }
+
+    #[test]
+    fn links_of_one_time_become_old_at_different_times() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(age(hour, 0), Some(hour.mul_f64(0.8)));
+        assert_eq!(age(hour, u32::MAX), Some(hour.mul_f64(1.2)));
+        assert_eq!(age(Duration::ZERO, 7), None);
     }
 }

@@ -13,24 +13,33 @@
 //! transport it is but for a label.
 
 mod acceptor;
+mod audit;
 mod auth;
 mod credentials;
+mod detached;
 mod dispatch;
 mod head;
 mod herd;
 mod lobby;
 mod metrics;
+#[cfg(all(test, feature = "shuttle"))]
+mod models;
+mod rate;
 mod reader;
 mod registry;
+mod seats;
 mod session;
 mod sweeper;
+mod sync;
 
 pub use acceptor::{Acceptor, AgentRules, LinkInfo, Terms};
-pub use auth::{Authenticated, Authenticator, Rejection};
-pub use credentials::{AgentIdPattern, Credentials, Grant};
+pub use audit::TARGET as AUDIT;
+pub use auth::{Authenticated, Authenticator, Rejection, ServerTime};
+pub use credentials::{AgentIdPattern, Credentials, Grant, Previous, Withdrawn};
 pub use dispatch::{Attempt, Cause, Dispatcher, OpenedExchange, Unavailable};
 pub use head::ResponseHead;
 pub use lobby::{Lobby, LobbyLimits, Visitor};
 pub use metrics::Metrics;
+pub use rate::{InvalidRate, Limiter, Rate, client_key};
 pub use registry::{Choice, InUse, Instances, InvalidInstances, Registration, Registry};
 pub use session::{Exchange, GatewayLink, NotSent, Outbound, Session, Upload};

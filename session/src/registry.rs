@@ -2,7 +2,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -11,7 +11,10 @@ use std::{
 use proto::{AgentId, drain};
 use uuid::Uuid;
 
-use crate::session::Session;
+use crate::{
+    session::Session,
+    sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 use pool::Pool;
 use waiting::Waiting;
 
@@ -58,7 +61,7 @@ impl Registry {
     /// processes is up to `instances`.
     ///
     /// # Errors
-    /// [`InUse`] if there is no place for it.
+    /// [`InUse`] if another process has the place.
     pub fn register(
         self: &Arc<Self>,
         session: &Arc<Session>,
@@ -124,6 +127,11 @@ impl Registry {
     /// All sessions of this moment, also those that take no more requests.
     pub fn sessions(&self) -> Vec<Arc<Session>> {
         self.live().values().cloned().collect()
+    }
+
+    /// How many agents take requests, however many sessions each has.
+    pub fn agents(&self) -> usize {
+        self.read().len()
     }
 
     /// How many sessions there are.

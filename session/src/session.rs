@@ -9,7 +9,7 @@ use std::{
 };
 
 use link::{CloseReason, LifeEvent, Lifecycle, Link, LinkState, OpenError, Opened, Opening};
-use proto::{AgentId, Feature, GatewayFrame, TokenId, TunnelRequest, drain};
+use proto::{AgentId, Drain, Feature, GatewayFrame, Secret, TokenId, TunnelRequest, drain};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use uuid::Uuid;
@@ -30,6 +30,8 @@ pub struct Session {
     pub(crate) id: Uuid,
     pub(crate) agent_id: AgentId,
     pub(crate) token: TokenId,
+    /// The key that the agent proved to have; the session falls with it.
+    pub(crate) secret: Secret,
     pub(crate) instance_id: String,
     /// Which of the instance's links this is.
     pub(crate) connection: u32,
@@ -47,6 +49,8 @@ pub struct Session {
     /// What every request is told of the response limit, in milliseconds.
     pub(crate) timeout_ms: u32,
     pub(crate) retirement: Retirement,
+    /// Whether the agent was told to make its next link.
+    pub(crate) dismissed: AtomicBool,
     pub(crate) watched: AtomicBool,
     pub(crate) sweeper: Sweeper,
 }
@@ -167,6 +171,17 @@ impl Session {
         }
     }
 
+    /// Tells the agent, once, to make its next link after a part of `spread`. Otherwise nothing changes: requests are
+    /// taken until the session is retired, be it by that link.
+    pub(crate) fn dismiss(&self, reason: drain::Reason, deadline: Duration, spread: Duration) {
+        if self.dismissed.swap(true, Relaxed) {
+            return;
+        }
+        let [deadline_ms, reconnect_after_ms] =
+            [deadline, spread].map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
+        self.link.table().push_control(Drain { reason: reason.into(), deadline_ms, reconnect_after_ms });
+    }
+
     /// Takes no new requests and ends once those in progress have, or the deadline has passed.
     pub fn retire(&self, reason: drain::Reason) {
         self.live_through(LifeEvent::Drain);
@@ -187,7 +202,7 @@ impl Session {
             None
         } else if !self.is_serving() {
             Some(Rank::Unhealthy)
-        } else if self.is_retired() {
+        } else if self.is_retired() || self.dismissed.load(Relaxed) {
             Some(Rank::Retired)
         } else if self.suspect.load(Relaxed) {
             Some(Rank::Suspect)
@@ -252,28 +267,13 @@ impl Session {
 
     #[cfg(test)]
     pub(crate) fn for_tests(agent_id: &str, instance_id: &str, connection: u32) -> Arc<Self> {
-        let (link, outbound) =
-            Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(1 << 40)));
+        let agent_id = AgentId::parse(agent_id).expect("a valid id");
+        let token = TokenId::parse("itk_test").expect("a valid token id");
+        let (mut session, outbound) =
+            Self::detached(agent_id, token, instance_id, &link::Budget::new(1 << 40));
         std::mem::forget(outbound); // a transport that lives as long as the test
-        Arc::new(Self {
-            id: Uuid::new_v4(),
-            agent_id: AgentId::parse(agent_id).expect("a valid id"),
-            token: TokenId::parse("itk_test").expect("a valid token id"),
-            instance_id: instance_id.to_owned(),
-            connection,
-            serving: AtomicBool::new(true),
-            suspect: AtomicBool::new(false),
-            life: Mutex::new(Lifecycle::authenticating(link::now())),
-            transport: "test",
-            peer: None,
-            link,
-            inline_limit: 0,
-            features: Vec::new(),
-            timeout_ms: 0,
-            retirement: Retirement::default(),
-            watched: AtomicBool::new(false),
-            sweeper: Sweeper::new(Arc::new(crate::Registry::new(Duration::ZERO, 0)), Duration::ZERO),
-        })
+        Arc::get_mut(&mut session).expect("nobody else has it yet").connection = connection;
+        session
     }
 }
 

@@ -39,6 +39,11 @@ impl Sweeper {
         Self { inner: Arc::new(inner) }
     }
 
+    /// Where the sessions are.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
     /// Makes sure that the exchanges of `session` are looked after while there are any.
     pub(crate) fn watch(&self, session: &Arc<Session>) {
         if session.watched.swap(true, AcqRel) {

@@ -148,7 +148,7 @@ impl Storm {
     fn begin_gateway(&self) {
         let Around { scenario, network, trace, credential, .. } = &self.around;
         let mut gateways = self.gateways();
-        let grant = Grant { secret: credential.secret.clone(), agent_ids: vec![AgentIdPattern::Any] };
+        let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
         let credentials = Credentials::from_iter([(credential.token.clone(), grant)]);
         let gateway = Arc::new(Gateway::new(gateways.len(), &scenario.rules, credentials));
         trace.note(format_args!("gateway {} begins", gateway.number));

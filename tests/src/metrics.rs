@@ -13,6 +13,16 @@ impl Metrics {
         Self(String::from_utf8(response.body).unwrap())
     }
 
+    /// Connections to this port that are open.
+    pub fn connections(&self, port: &str) -> u64 {
+        self.value(&format!("connections{{port=\"{port}\"}}"))
+    }
+
+    /// Connections to this port that were one too many.
+    pub fn refused(&self, port: &str, reason: &str) -> u64 {
+        self.value(&format!("connections_refused_total{{port=\"{port}\",reason=\"{reason}\"}}"))
+    }
+
     /// Requests in progress.
     pub fn in_flight(&self) -> u64 {
         self.value("requests_in_flight")

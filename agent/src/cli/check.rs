@@ -62,7 +62,7 @@ pub(super) enum ConfigError {
     LinkAge,
     #[error(transparent)]
     HealthCheck(#[from] HealthCheckError),
-    #[error("--health-interval is too short; at least 100ms is possible")]
+    #[error("--health-interval is not possible; say 100ms to 1day")]
     HealthInterval,
 }
 
@@ -192,7 +192,8 @@ fn link_age(given: Option<Span>) -> Result<LinkAge, ConfigError> {
 
 fn health_interval(given: Option<Span>) -> Result<Duration, ConfigError> {
     let time = given.map_or(Duration::from_secs(10), |Span(time)| time);
-    if time < Duration::from_millis(100) { Err(ConfigError::HealthInterval) } else { Ok(time) }
+    let possible = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
+    if possible.contains(&time) { Ok(time) } else { Err(ConfigError::HealthInterval) }
 }
 
 #[cfg(test)]

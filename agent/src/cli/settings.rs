@@ -74,7 +74,7 @@ pub(super) struct Settings {
     #[arg(long, env = "INDRANET_MAX_LINK_AGE", value_name = "TIME")]
     pub(super) max_link_age: Option<Span>,
     /// Ask the service now and then whether it is well: a path like /healthz, a URL, or `tcp` just to connect. While it is
-    /// not, the gateway prefers other agents [default: never]
+    /// not, the gateway does not choose this agent [default: never]
     #[arg(long, env = "INDRANET_HEALTH_CHECK", value_name = "CHECK")]
     pub(super) health_check: Option<String>,
     /// How often to ask it [default: 10s]

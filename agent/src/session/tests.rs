@@ -63,11 +63,19 @@ impl Scene {
         self.outbound.next().await.expect("the link is open").frame.expect("no frame is empty")
     }
 
-    async fn pinged(&mut self) -> ControlMessage {
-        match self.sent().await {
-            Frame::Control(control) if control.r#type() == Type::Ping => control,
-            other => panic!("no PING: {other:?}"),
+    /// The next PING or PONG.
+    async fn control(&mut self) -> ControlMessage {
+        loop {
+            if let Frame::Control(control) = self.sent().await {
+                return control;
+            }
         }
+    }
+
+    async fn pinged(&mut self) -> ControlMessage {
+        let control = self.control().await;
+        assert_eq!(control.r#type(), Type::Ping);
+        control
     }
 
     async fn answer_ping(&mut self, spread_ms: u32) {
@@ -108,6 +116,24 @@ async fn a_link_without_a_word_is_given_up_within_half_a_minute() {
         let took = since(begun);
         assert!((23.9..=29.1).contains(&took), "{took}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_silent_while_a_request_is_in_progress_is_asked_after_five_seconds() {
+    let mut scene = Scene::new(&[]);
+    scene.answer_ping(0).await;
+    scene.heard().await;
+    // By now nobody expects anything for a while.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let link = scene.record.accepted().unwrap().link.clone();
+    let _exchange = link.take_up(uuid::Uuid::nil(), bytes::Bytes::new(), false, 0).unwrap();
+    scene.say(ControlMessage::ping(bytes::Bytes::new()));
+    let begun = link::now();
+    assert_eq!(scene.control().await.r#type(), Type::Pong);
+    scene.pinged().await;
+    assert!((4.9..=5.1).contains(&since(begun)), "{}", since(begun));
+    assert_eq!(scene.running.await.unwrap(), Ended::Silent(Duration::from_secs(10)));
+    assert!((14.9..=15.1).contains(&since(begun)), "{}", since(begun));
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,9 @@ const PROBE_OFTEN: Duration = Duration::from_secs(10);
 const PROBES_OFTEN: u32 = 30;
 const PROBE_RARELY: Duration = Duration::from_secs(60);
 
+/// Within this time a slot tries a better address that worked for another one.
+const FOLLOW: Duration = Duration::from_secs(1);
+
 /// Pause after a link that should be replaced could not be.
 const AGAIN: Duration = Duration::from_secs(2);
 
@@ -33,12 +36,17 @@ impl Slot {
     /// better address; for ever if neither comes. The gateway moves new requests to it and lets the old link finish: no
     /// request notices. `trying` says whether an attempt is in progress; there is one at a time, for of two that are
     /// accepted only the later one would live.
-    pub(super) async fn successor(&self, current: usize, plan: Plan, trying: &AtomicBool) -> Successor {
+    pub(super) async fn successor(
+        &self,
+        current: usize,
+        begun: std::time::Instant,
+        plan: Plan,
+        trying: &AtomicBool,
+    ) -> Successor {
         let better: Vec<usize> = (0..current).collect();
-        let mut rotation = match plan {
-            Plan::Rotate(age) => Some(Instant::now() + age),
-            Plan::Keep | Plan::Probe(_) => None,
-        };
+        let mut rotation = end_of(begun, plan);
+        let mut lessons = self.shared.lessons.listen();
+        let mut accepted = self.shared.accepted.subscribe();
         let mut probes = 0;
         let mut probe = better.first().map(|_| Instant::now() + probe_pause(probes, self.shared.draw()));
         loop {
@@ -46,6 +54,17 @@ impl Slot {
                 biased;
                 () = at(rotation) => (Why::Rotated, no_worse(current)),
                 () = at(probe) => (Why::Better, better.clone()),
+                Ok(()) = accepted.changed() => {
+                    if accepted.borrow_and_update().is_some_and(|index| index < current) {
+                        probe = Some(Instant::now() + FOLLOW.mul_f64(self.shared.draw()));
+                    }
+                    continue;
+                }
+                // It counts for a link that began before as well.
+                () = lessons.next() => {
+                    rotation = end_of(begun, self.plan(link::now()));
+                    continue;
+                }
             };
             trying.store(true, Relaxed);
             let shared = &self.shared;
@@ -71,6 +90,14 @@ impl Slot {
 /// for its age.
 fn no_worse(current: usize) -> Vec<usize> {
     std::iter::once(current).chain(0..current).collect()
+}
+
+/// When a link that began at `begun` shall have a successor for its age.
+fn end_of(begun: std::time::Instant, plan: Plan) -> Option<Instant> {
+    match plan {
+        Plan::Rotate(age) => begun.checked_add(age).map(Instant::from_std),
+        Plan::Keep | Plan::Probe(_) => None,
+    }
 }
 
 fn probe_pause(probes: u32, draw: f64) -> Duration {

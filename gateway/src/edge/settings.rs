@@ -2,12 +2,9 @@
 
 use cli::Span;
 use serde::{Deserialize, Serialize};
-use session::Instances;
+use session::{Instances, Rate};
 
-use super::{
-    basic_auth::User, field_changes::FieldChanges, host::HostPattern, network::Network, rate::Rate,
-    size::Size,
-};
+use super::{basic_auth::User, field_changes::FieldChanges, host::HostPattern, network::Network, size::Size};
 
 mod values;
 

@@ -10,7 +10,6 @@ use bytes::BytesMut;
 use http1::{CONTINUE, Expectation, HeadError, RequestHead, Version};
 use proto::{Feature, HttpVersion};
 use session::{Attempt, Exchange, OpenedExchange, ResponseHead, Session};
-use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -24,6 +23,7 @@ use crate::{
     edge::Policy,
     error::{Asked, IngressError},
     metrics::{Observation, RequestMetrics},
+    pause::Pause,
     socket::Socket,
 };
 use connection::Connection;
@@ -47,6 +47,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// For the next request of a connection.
     pub(crate) keep_alive: Duration,
+    /// For the next request of a connection that shall end.
+    pub(crate) rest: Duration,
     /// For a client that takes nothing; `None` is for ever.
     pub(crate) write: Option<Duration>,
 }
@@ -76,8 +78,8 @@ pub(super) enum Ended {
     Unread,
 }
 
-/// Serves one connection, of which `input` was read already, until either side ends it. Once `pause` is cancelled it ends with
-/// the response that is in progress.
+/// Serves one connection, of which `input` was read already, until either side ends it. `pause` has it end
+/// with a response.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection and cancels its request.
@@ -87,13 +89,14 @@ pub(crate) async fn serve(
     client: Client,
     ingress: Arc<Ingress>,
     patience: Patience,
-    pause: CancellationToken,
+    pause: Pause,
 ) {
     let mut connection = Connection::new(socket, input, patience, pause);
     match run(&mut connection, &client, &ingress).await {
         // What is closed behind unread bytes is reset, and the answer may be lost on its way.
-        Ok(Ended::Unread) => connection.linger(LINGER).await,
-        Ok(Ended::Read) => {}
+        // The client of a connection that ends unexpectedly may have sent more by now.
+        Ok(ended) if ended == Ended::Unread || connection.is_leaving() => connection.linger(LINGER).await,
+        Ok(_read) => {}
         Err(broken) => debug!(peer = %client.addr, %broken, "connection ended"),
     }
 }

@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::Pin, sync::Arc};
 use bytes::{Buf as _, BytesMut};
 use http1::{Preface, is_h2_preface};
 use tokio::time::timeout;
-use tokio_util::{io::poll_read_buf, sync::CancellationToken};
+use tokio_util::io::poll_read_buf;
 use tracing::{debug, warn};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     client::Client,
     edge::proxy_protocol::{self, Header},
+    pause::Pause,
     socket::Socket,
 };
 
@@ -32,17 +33,17 @@ pub(crate) async fn serve(
     client: Client,
     ingress: Arc<Ingress>,
     patience: Patience,
-    pause: CancellationToken,
+    pause: Pause,
 ) {
     let mut read = BytesMut::new();
     let begun = tokio::select! {
         begun = timeout(patience.head, begin(&mut socket, &mut read, client, &ingress)) => begun.unwrap_or(None),
-        () = pause.cancelled() => None,
+        () = pause.until_rest() => None,
     };
     match begun {
         None => {}
         Some((client, Preface::Yes)) => {
-            Box::pin(h2::serve(socket, read.freeze(), client, ingress, patience, pause)).await;
+            Box::pin(h2::serve(socket, read.freeze(), client, ingress, patience, pause.answered())).await;
         }
         Some((client, Preface::No | Preface::NeedMore)) => {
             h1::serve(socket, read, client, ingress, patience, pause).await;

@@ -1,6 +1,5 @@
 use std::{str::FromStr, sync::Arc};
 
-use proto::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::session::{Rank, Session};
@@ -40,16 +39,10 @@ impl FromStr for Instances {
     }
 }
 
-/// Why there is no place for a session.
+/// Another process has the id, and does not share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InUse {
-    /// Another process has the id, and does not share it.
-    #[error("another instance serves this agent id")]
-    Refused,
-    /// The id has as many sessions as it may.
-    #[error("this agent id has too many sessions")]
-    Full,
-}
+#[error("another instance serves this agent id")]
+pub struct InUse;
 
 /// What a look for a session finds.
 #[derive(Clone, Debug)]
@@ -77,14 +70,11 @@ impl Pool {
     ) -> Result<Vec<Arc<Session>>, InUse> {
         let is_rival = |other: &Session| !other.is_same_instance(session) && other.rank().is_some();
         if instances == Instances::Refuse && self.sessions.iter().any(|other| is_rival(other)) {
-            return Err(InUse::Refused);
+            return Err(InUse);
         }
         let replaces = |other: &Session| {
             other.is_same_link(session) || instances == Instances::Replace && !other.is_same_instance(session)
         };
-        if self.sessions.iter().filter(|other| !replaces(other)).count() >= limits::MAX_SESSIONS_PER_AGENT {
-            return Err(InUse::Full);
-        }
         let replaced = self.sessions.extract_if(.., |other| replaces(other)).collect();
         self.sessions.push(Arc::clone(session));
         Ok(replaced)

@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -9,6 +9,7 @@ use proto::{AgentId, limits};
 use tokio::sync::{Notify, futures::OwnedNotified};
 
 use super::is_within;
+use crate::sync::{Mutex, MutexGuard};
 
 /// For how long an agent that was lost is expected back. Behind that it counts as gone.
 const EXPECTED: Duration = Duration::from_secs(10);

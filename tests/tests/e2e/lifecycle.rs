@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use gateway::{TokenFile, tokens::TokenEntry};
+use gateway::{
+    TokenFile,
+    tokens::{TokenEntry, TokenKey},
+};
 use proto::{ConnectRequest, drain, gateway_frame::Frame};
 use tests::{
     AGENT, Agent, Gateway, OTHER_AGENT, Relay, Request, Rogue, Service, Transport, Tunnel, Upstream, Wire,
@@ -271,11 +274,8 @@ fn write_tokens(path: &Path, agents: &[&str]) {
     let draft = path.with_extension("draft");
     fs::write(&draft, "").unwrap();
     for agent in agents {
-        let entry = TokenEntry {
-            id: credential(agent).token,
-            secret: credential(agent).secret,
-            agent_ids: grant(agent).agent_ids,
-        };
+        let proto::Credential { token, secret } = credential(agent);
+        let entry = TokenEntry::new(token, TokenKey::Stored(secret), grant(agent).agent_ids);
         TokenFile::add(&draft, &entry).unwrap();
     }
     fs::rename(&draft, path).unwrap();

@@ -15,6 +15,7 @@ over_every_transport![
     a_link_that_comes_back_replaces_none_but_its_own_predecessor,
     an_agent_is_online_until_its_last_link_is_gone,
     an_agent_leaves_on_every_link,
+    links_move_when_their_gateway_leaves_and_serve_on_until_then,
     links_are_replaced_before_they_are_too_old,
     no_request_is_lost_while_links_are_replaced,
     a_long_answer_outlives_the_link_that_was_replaced,
@@ -163,6 +164,40 @@ async fn an_agent_leaves_on_every_link(transport: Transport) {
     agent.ended().await.unwrap();
     gateway.has_sessions(0).await;
     gateway.idle().await;
+}
+
+async fn links_move_when_their_gateway_leaves_and_serve_on_until_then(transport: Transport) {
+    let upstream = Upstream::start().await;
+    let (old, new) = (Gateway::start().await, Gateway::start().await);
+    let relay = Relay::start(old.port(transport)).await;
+    let mut agent = Agent::start_with(config(transport, relay.addr(), upstream.addr()));
+    agent.online().await;
+    old.has_sessions(2).await;
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let mut client = old.client().await;
+        client.begin(&Request::get("/begun")).await;
+        let mut service = upstream.accept().await;
+        service.request().await;
+        busy.push((client, service));
+    }
+    relay.lead_to(new.port(transport));
+    old.drain();
+    new.has_sessions(2).await;
+    let mut client = new.client().await;
+    client.begin(&Request::get("/new")).await;
+    let mut service = upstream.accept().await;
+    assert_eq!(service.request().await.head.target(), "/new");
+    service.answer("new").await;
+    assert_eq!(client.reader.response(&Request::get("/")).await.body, b"new");
+    for (client, service) in &mut busy {
+        service.answer("old").await;
+        assert_eq!(client.reader.response(&Request::get("/")).await.body, b"old");
+    }
+    drop(busy);
+    old.ended().await.unwrap();
+    let told = tokio::time::timeout(Duration::ZERO, agent.offline()).await;
+    assert!(told.is_err(), "told: {told:?}");
 }
 
 /// An agent that replaces each link twice a second.

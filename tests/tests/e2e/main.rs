@@ -9,6 +9,7 @@ mod edge;
 mod equality;
 mod framing;
 mod grpc;
+mod handover;
 mod headers;
 mod leaving;
 mod lifecycle;

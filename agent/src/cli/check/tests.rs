@@ -52,7 +52,8 @@ fn what_is_wrong_is_named_with_its_remedy() {
         (r#"{"target": "3000", "max_link_age": "10ms"}"#, "at least 1s is possible, and 0s is never"),
         (r#"{"target": "3000", "health_check": "up"}"#, "say tcp, a path like /healthz, or a URL"),
         (r#"{"target": "3000", "health_check": "ftp://x"}"#, "has no service to ask"),
-        (r#"{"target": "3000", "health_interval": "0s"}"#, "at least 100ms is possible"),
+        (r#"{"target": "3000", "health_interval": "0s"}"#, "say 100ms to 1day"),
+        (r#"{"target": "3000", "health_interval": "2days"}"#, "say 100ms to 1day"),
     ] {
         let error = checked(settings).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");

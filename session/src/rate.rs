@@ -68,7 +68,7 @@ const SETS: usize = 8192;
 /// Who has asked how often of late, for every rate there is. The room is fixed: where it is full, the key is forgotten that
 /// would be free again the soonest.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub struct Limiter {
     /// With keys of its own, so that nobody can choose addresses that meet in one set.
     hasher: RandomState,
     epoch: Instant,
@@ -94,7 +94,8 @@ struct Look<'a> {
 }
 
 impl Limiter {
-    pub(super) fn new(epoch: Instant) -> Self {
+    /// A limiter that has seen nobody; no time may come before `epoch`.
+    pub fn new(epoch: Instant) -> Self {
         Self { hasher: RandomState::new(), epoch, sets: OnceLock::new() }
     }
 
@@ -102,7 +103,7 @@ impl Limiter {
     ///
     /// # Errors
     /// How long it must wait, if it comes too soon. It is not counted then.
-    pub(super) fn take(&self, key: impl Hash, rate: Rate, now: Instant) -> Result<(), Duration> {
+    pub fn take(&self, key: impl Hash, rate: Rate, now: Instant) -> Result<(), Duration> {
         let mut look = self.look(key, rate, now);
         let until = look.verdict?;
         look.set[look.slot] = Slot { key: look.key, until };
@@ -113,7 +114,7 @@ impl Limiter {
     ///
     /// # Errors
     /// As for [`Limiter::take`].
-    pub(super) fn check(&self, key: impl Hash, rate: Rate, now: Instant) -> Result<(), Duration> {
+    pub fn check(&self, key: impl Hash, rate: Rate, now: Instant) -> Result<(), Duration> {
         self.look(key, rate, now).verdict.map(drop)
     }
 
@@ -147,7 +148,7 @@ fn find(set: &Set, key: u64) -> (usize, u64) {
 }
 
 /// What counts as one client: an IPv4 address, or the network that a subscriber has in IPv6.
-pub(super) fn client_key(address: IpAddr) -> IpAddr {
+pub fn client_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
         address => address,
