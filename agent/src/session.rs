@@ -146,7 +146,14 @@ impl Session {
         link.table().ping(link::now());
         let ended = loop {
             tokio::select! {
-                biased; // what has come is heard before it is decided that nothing came
+                biased; // a farewell that is said is no cut, and what has come is heard before the clock is
+                () = &mut farewell => {
+                    link.close(CloseReason::Shutdown);
+                    // What was queued last is still on its way; the gateway closes its half when it has come.
+                    let rest = async { while inbound.next().await.is_some_and(|frame| frame.is_ok()) {} };
+                    let _ = timeout(CLOSE_TIMEOUT, rest).await;
+                    break Ended::Orderly("shut down".to_owned());
+                }
                 frame = inbound.next() => match self.on_inbound(frame, &mut heartbeat, &notices) {
                     Some(ended) => break ended,
                     // The deadline has moved away as a rule: it is looked at when the old one comes.
@@ -167,13 +174,6 @@ impl Session {
                     continue;
                 }
                 () = &mut closed => break self.cut("the link broke".to_owned()),
-                () = &mut farewell => {
-                    link.close(CloseReason::Shutdown);
-                    // What was queued last is still on its way; the gateway closes its half when it has come.
-                    let rest = async { while inbound.next().await.is_some_and(|frame| frame.is_ok()) {} };
-                    let _ = timeout(CLOSE_TIMEOUT, rest).await;
-                    break Ended::Orderly("shut down".to_owned());
-                }
             }
             beat.as_mut().reset(heartbeat.deadline().into());
         };
