@@ -157,7 +157,7 @@ async fn leave(storm: &Arc<Storm>) {
         }
     }
     if let Some(gateway) = storm.around.network.gateway() {
-        storm.retire(&gateway).await;
+        storm.retire(&gateway, Duration::ZERO).await;
     }
 }
 

@@ -125,8 +125,8 @@ pub(crate) enum Fault {
     Leave { agent: usize, down: Duration },
     /// An agent hears that its network has changed.
     Nudge { agent: usize },
-    /// A new gateway takes over, and the old one drains.
-    Upgrade,
+    /// A new gateway takes over. The old one may first only ask its agents to move; it ends once it has waited for clients.
+    Upgrade { yields: bool, rest: Duration },
     /// The gateway dies, and a new one is there after this long.
     Crash { down: Duration },
 }
@@ -250,7 +250,7 @@ fn fault(dice: &mut Dice, agents: usize) -> (Duration, Fault) {
         82..84 => Fault::Takeover { agent },
         84..88 => Fault::Leave { agent, down: dice.millis(0..3_000) },
         88..91 => Fault::Nudge { agent },
-        91..97 => Fault::Upgrade,
+        91..97 => Fault::Upgrade { yields: dice.percent(50), rest: dice.millis(0..8_000) },
         _ => Fault::Crash { down: dice.millis(0..4_000) },
     };
     (at, fault)

@@ -110,10 +110,16 @@ impl Storm {
                     }
                 });
             }
-            Fault::Upgrade => {
+            Fault::Upgrade { yields, rest } => {
                 let Some(old) = network.gateway() else { return };
                 self.begin_gateway();
-                pending.spawn(async move { storm.retire(&old).await });
+                pending.spawn(async move {
+                    if yields {
+                        old.acceptor.yield_agents();
+                        sleep(rest).await;
+                    }
+                    storm.retire(&old, rest).await;
+                });
             }
             Fault::Crash { down } => {
                 let Some(old) = network.lead_to(None) else { return };
@@ -132,9 +138,13 @@ impl Storm {
         self.stations.iter().for_each(|station| station.host.heal());
     }
 
-    /// A gateway takes no more agents, and ends when it has nothing more to do.
-    pub(crate) async fn retire(&self, gateway: &Gateway) {
+    /// A gateway takes no more agents, waits for those of its clients that are quick, and ends when it has nothing more to
+    /// do.
+    pub(crate) async fn retire(&self, gateway: &Gateway, rest: Duration) {
         let trace = &self.around.trace;
+        trace.note(format_args!("gateway {} tells that it will end", gateway.number));
+        gateway.acceptor.announce_end();
+        sleep(rest).await;
         trace.note(format_args!("gateway {} drains", gateway.number));
         gateway.acceptor.drain();
         let limit = proto::limits::DRAIN_DEADLINE + DRAINING;
