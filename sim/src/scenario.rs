@@ -189,7 +189,7 @@ fn client(dice: &mut Dice, agents: &[AgentPlan], busy: bool) -> ClientPlan {
     let agent = dice.one_of(agents).map_or(0, |agent| agent.id);
     let unsafe_one = dice.percent(45);
     let until = if busy { 4_000 } else { STORM.as_millis() as u64 };
-    ClientPlan {
+    let plan = ClientPlan {
         begins: dice.millis(500..until),
         agent,
         method: if unsafe_one { "POST" } else { "GET" },
@@ -215,7 +215,15 @@ fn client(dice: &mut Dice, agents: &[AgentPlan], busy: bool) -> ClientPlan {
             pause: pause(dice),
             trailers: dice.percent(20),
         },
-    }
+    };
+    if plan.service.manner == Manner::Early && dice.percent(40) { at_length(plan) } else { plan }
+}
+
+/// Both halves take so long that it matters whether the client learns that nobody reads its own.
+fn at_length(plan: ClientPlan) -> ClientPlan {
+    let pause = Duration::from_millis(250);
+    let service = ServicePlan { length: 200_000, pause, ..plan.service };
+    ClientPlan { method: "POST", upload: 900_000, upload_pause: pause, service, ..plan }
 }
 
 fn size(dice: &mut Dice) -> u64 {
