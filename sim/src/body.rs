@@ -35,3 +35,21 @@ fn byte(key: u64, place: u64) -> u8 {
     let step = place.wrapping_mul(0x9e37_79b9).wrapping_add(key);
     (step >> 11) as u8 ^ (step >> 29) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_others_from_elsewhere_or_of_the_other_way_are_told_from_ones_own() {
+        let (id, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let whole = piece(id, Way::Down, 0, 4_000);
+        assert_eq!(differs(id, Way::Down, 0, &whole), None);
+        assert_eq!(differs(id, Way::Down, 1_000, &whole[1_000..]), None);
+        assert!(differs(other, Way::Down, 0, &whole).is_some_and(|place| place < 8));
+        assert!(differs(id, Way::Up, 0, &whole).is_some_and(|place| place < 8));
+        for missing in [1, 16, 1_000] {
+            assert!(differs(id, Way::Down, 0, &whole[missing..]).is_some(), "{missing}");
+        }
+    }
+}

@@ -157,8 +157,11 @@ impl Station {
     fn config(&self) -> Config {
         let url = |transport, port| GatewayUrl { transport, tls: false, host: "gw".to_owned(), port };
         // Every other agent speaks WebSocket; nobody has a second choice, so that what fails is not hidden by it.
-        let url =
-            if self.number % 2 == 0 { url(Transport::Grpc, 8081) } else { url(Transport::WebSocket, 8080) };
+        let url = if self.number.is_multiple_of(2) {
+            url(Transport::Grpc, 8081)
+        } else {
+            url(Transport::WebSocket, 8080)
+        };
         let credential = self.around.credential.clone();
         let AgentPlan { links, link_age, max_concurrent, grace_period, .. } = self.plan;
         Config {

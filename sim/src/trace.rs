@@ -49,7 +49,7 @@ impl Trace {
     pub(crate) fn note(&self, what: fmt::Arguments<'_>) {
         let at = self.begun.elapsed().as_millis();
         let mut kept = self.kept();
-        let _ = write!(kept.hash, "{at} {what}\n"); // hashing cannot fail
+        let _ = writeln!(kept.hash, "{at} {what}"); // hashing cannot fail
         kept.events += 1;
         if let Some(lines) = &mut kept.lines {
             lines.push(format!("{:>4}.{:03} {what}", at / 1000, at % 1000));

@@ -50,7 +50,7 @@ fn what_must_hold_holds_for_every_seed() {
         }
     });
     let (events, outcomes) = totals.into_inner().unwrap();
-    println!("{} seeds, {events} events, outcomes: {outcomes:?}", seeds.end - seeds.start);
+    eprintln!("{} seeds, {events} events, outcomes: {outcomes:?}", seeds.end - seeds.start);
     let mut failed = failed.into_inner().unwrap();
     failed.sort_by_key(|report| report.seed);
     let texts: Vec<String> = failed.iter().map(text).collect();
@@ -65,9 +65,9 @@ fn what_must_hold_holds_for_every_seed() {
 fn replay(seed: u64) {
     let report = sim::run(seed, true);
     for line in &report.lines {
-        println!("{line}");
+        eprintln!("{line}");
     }
-    println!("{:?}, {} events, hash {:016x}", report.outcomes, report.events, report.hash);
+    eprintln!("{:?}, {} events, hash {:016x}", report.outcomes, report.events, report.hash);
     assert!(report.violations.is_empty(), "{}", text(&report));
 }
 
