@@ -60,6 +60,7 @@ where
     running.extend(waiting.next().map(&begin));
     loop {
         tokio::select! {
+            biased;
             done = running.next() => match done {
                 None => return Err(failures),
                 Some((index, Ok(done))) => return Ok((index, done, failures)),

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::atomic::{AtomicI64, Ordering::Relaxed},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// This host's clock, corrected by what a gateway proved.
@@ -18,9 +18,9 @@ pub(crate) struct Clock {
 pub(crate) struct Skew(i64);
 
 impl Clock {
-    /// Milliseconds since the Unix epoch, as the gateway counts them.
-    pub(crate) fn unix_millis(&self) -> i64 {
-        unix_millis().saturating_add(self.offset_ms.load(Relaxed))
+    /// Milliseconds since the Unix epoch, as the gateway counts them when this host counts `here`.
+    pub(crate) fn correct_time(&self, here: i64) -> i64 {
+        here.saturating_add(self.offset_ms.load(Relaxed))
     }
 
     /// Takes the gateway's word for what time it is. Only for a time that was proved to be the gateway's.
@@ -30,9 +30,9 @@ impl Clock {
 }
 
 impl Skew {
-    /// How far this host's own clock is from `server_time` now.
-    pub(crate) fn from(server_time: i64) -> Self {
-        Self(server_time.saturating_sub(unix_millis()))
+    /// How far a host's own clock is from `server_time` when it shows `here`.
+    pub(crate) fn between(server_time: i64, here: i64) -> Self {
+        Self(server_time.saturating_sub(here))
     }
 }
 
@@ -46,11 +46,6 @@ impl fmt::Display for Skew {
             humantime::format_duration(distance)
         )
     }
-}
-
-fn unix_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -67,8 +62,7 @@ mod tests {
     #[test]
     fn a_corrected_clock_shows_the_gateways_time() {
         let clock = Clock::default();
-        let theirs = unix_millis() + 7_200_000;
-        clock.correct(Skew::from(theirs));
-        assert!((clock.unix_millis() - theirs).abs() < 60_000);
+        clock.correct(Skew::between(7_205_000, 5_000));
+        assert_eq!(clock.correct_time(6_000), 7_206_000);
     }
 }

@@ -14,8 +14,9 @@ use crate::{
     board::Board,
     clock::{Clock, Skew},
     connect_request,
-    dial::{self, DialError, Inbound},
+    dial::{DialError, Inbound},
     record::Record,
+    world::World,
 };
 
 /// A link as the agent holds it.
@@ -36,6 +37,7 @@ pub(crate) struct Connector {
     clock: Clock,
     budget: Budget,
     board: Arc<Board>,
+    world: Arc<dyn World>,
 }
 
 /// A link that the gateway accepted.
@@ -97,9 +99,9 @@ impl ConnectFailure {
 }
 
 impl Connector {
-    pub(crate) fn new(config: Arc<Config>, board: Arc<Board>) -> Self {
-        let budget = Budget::new(limits::PROCESS_MEMORY);
-        Self { config, instance_id: Uuid::new_v4(), clock: Clock::default(), budget, board }
+    pub(crate) fn new(config: Arc<Config>, board: Arc<Board>, world: Arc<dyn World>, budget: Budget) -> Self {
+        let instance_id = uuid::Builder::from_random_bytes(world.random().to_be_bytes()).into_uuid();
+        Self { config, instance_id, clock: Clock::default(), budget, board, world }
     }
 
     /// Dials `url` for a slot and authenticates.
@@ -120,19 +122,19 @@ impl Connector {
     async fn attempt(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         let record = self.board.on_attempt(slot, url);
         let (link, outbound) = Link::new(settings(&self.budget));
-        let nonce: [u8; auth::NONCE_LEN] = rand::random();
+        let nonce: [u8; auth::NONCE_LEN] = self.world.random().to_be_bytes();
         let request = connect_request::signed(
             &self.config.agent_id,
             &self.config.credential,
             &url.host,
             self.instance_id,
-            self.clock.unix_millis(),
+            self.clock.correct_time(self.world.unix_millis()),
             nonce,
             self.config.max_concurrent,
         );
         // The number is no part of what is signed: it says nothing about who this is.
         link.table().push_control(ConnectRequest { connection: slot, ..request });
-        let mut inbound = dial::dial(url, &self.config.proxies, outbound).await?;
+        let mut inbound = self.world.dial(url, outbound).await?;
         record.on(LifeEvent::TransportUp);
         let first =
             timeout(limits::CONNECT_TIMEOUT, inbound.next()).await.map_err(|_| ConnectFailure::Silent)?;
@@ -172,7 +174,7 @@ impl Connector {
         }
         let transcript = auth::skew_transcript(nonce, error.server_time);
         match auth::verify(&self.config.credential.secret, &transcript, &error.server_signature) {
-            Ok(()) => ConnectFailure::ClockSkew(Skew::from(error.server_time)),
+            Ok(()) => ConnectFailure::ClockSkew(Skew::between(error.server_time, self.world.unix_millis())),
             Err(_) => ConnectFailure::Impostor,
         }
     }
@@ -197,7 +199,7 @@ mod tests {
     use proto::{AgentId, Credential, Secret, TokenId};
 
     use super::*;
-    use crate::Upstream;
+    use crate::{Upstream, world::Machine};
 
     const NONCE: [u8; auth::NONCE_LEN] = [7; auth::NONCE_LEN];
 
@@ -210,7 +212,8 @@ mod tests {
         let upstream = Upstream::http("127.0.0.1".to_owned(), 9);
         let config = Config::new(upstream, Vec::new(), agent_id, credential);
         let board = Board::new(&config, Arc::new(|_| {}));
-        Connector::new(Arc::new(config), board)
+        let machine = Arc::new(Machine { proxies: config.proxies.clone() });
+        Connector::new(Arc::new(config), board, machine, Budget::new(limits::PROCESS_MEMORY))
     }
 
     fn skew(server_time: i64, secret: &Secret, nonce: &[u8]) -> ConnectError {

@@ -19,26 +19,33 @@ mod ws;
 use tcp::{Connected, ProxyError};
 
 /// What the agent writes on its link.
-pub(crate) type Outbound = link::Outbound<AgentFrame, Infallible>;
+pub type Outbound = link::Outbound<AgentFrame, Infallible>;
 /// What it reads.
-pub(crate) type Inbound = Pin<Box<dyn Stream<Item = Result<GatewayFrame, LinkError>> + Send>>;
+pub type Inbound = Pin<Box<dyn Stream<Item = Result<GatewayFrame, LinkError>> + Send>>;
 
 /// Why an address gave no link.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum DialError {
+pub enum DialError {
+    /// Nobody listens there.
     #[error("cannot connect: {0}")]
     Connect(#[source] std::io::Error),
+    /// Nobody answers.
     #[error("no answer within {} s", limits::CONNECT_TIMEOUT.as_secs())]
     Timeout,
+    /// Somebody else listens there.
     #[error("the other side does not speak HTTP/2: {0}")]
     Handshake(#[source] hyper::Error),
+    /// The transport was refused.
     #[error("the other side refused the stream: {0}")]
     Stream(String),
+    /// No way through the proxy.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// The opening handshake failed.
     #[error(transparent)]
     WebSocket(#[from] ws_bridge::client::OpenError),
+    /// What the address asks for.
     #[error("{0} is not supported by this version")]
     Unsupported(&'static str),
 }

@@ -5,6 +5,7 @@ use std::{convert::Infallible, sync::Arc, time::Instant};
 use http1::{HeadError, ResponseHead, WrongLength};
 use link::{Abort, TakenUp};
 use proto::{AgentFrame, TunnelRequest, tunnel_close::Reason};
+use tokio_util::task::TaskTracker;
 use tracing::debug;
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use self::{
 use crate::{
     Event, Observer,
     upstream::{Leased, Service, UpstreamError},
+    world::Serve,
 };
 
 mod download;
@@ -97,6 +99,19 @@ impl Forwarder {
             let Outcome { status, bytes, error } = outcome;
             (self.observer)(Event::Request { id, method, path, status, duration, bytes, error, client });
         }
+    }
+}
+
+impl Serve for Forwarder {
+    fn take_on(
+        self: Arc<Self>,
+        id: Uuid,
+        request: TunnelRequest,
+        exchange: TakenUp<AgentFrame, Infallible>,
+        inline: usize,
+        tasks: &TaskTracker,
+    ) {
+        tasks.spawn(self.serve(id, request, exchange, inline));
     }
 }
 

@@ -23,6 +23,7 @@ mod slot;
 pub mod status;
 pub mod ui;
 mod upstream;
+pub mod world;
 
 pub use cli::Shutdown;
 pub use config::{Config, GatewayUrl, HostField, Http2, LinkAge, Route, Transport, Upstream};

@@ -3,6 +3,8 @@ use std::{
     time::Duration,
 };
 
+use link::Budget;
+use proto::limits;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::{
     sync::CancellationToken,
@@ -18,6 +20,7 @@ use crate::{
     learning::Ages,
     slot::{Shared, Slot},
     status::Source,
+    world::{Machine, Serve, World},
 };
 
 /// Between the beginnings of two links, at most: they shall not be of one age, lest they are cut together.
@@ -56,13 +59,39 @@ pub struct Agent {
     config: Arc<Config>,
     board: Arc<Board>,
     nudge: Nudge,
+    world: Arc<dyn World>,
+    service: Arc<dyn Serve>,
+    budget: Budget,
 }
 
 impl Agent {
     /// An agent that does nothing yet.
     pub fn new(config: Config, observer: Observer) -> Self {
         let board = Board::new(&config, observer);
-        Self { config: Arc::new(config), board, nudge: Nudge::default() }
+        let service = Forwarder::new(Routes::new(&config), board.counting());
+        let world = Arc::new(Machine { proxies: config.proxies.clone() });
+        Self::with(config, board, world, service)
+    }
+
+    /// An agent in another world than this machine, which has requests answered by `service`.
+    pub fn in_world(
+        config: Config,
+        observer: Observer,
+        world: Arc<dyn World>,
+        service: Arc<dyn Serve>,
+    ) -> Self {
+        let board = Board::new(&config, observer);
+        Self::with(config, board, world, service)
+    }
+
+    fn with(config: Config, board: Arc<Board>, world: Arc<dyn World>, service: Arc<dyn Serve>) -> Self {
+        let budget = Budget::new(limits::PROCESS_MEMORY);
+        Self { config: Arc::new(config), board, nudge: Nudge::default(), world, service, budget }
+    }
+
+    /// The memory that the bodies on its links share.
+    pub fn body_memory(&self) -> Budget {
+        self.budget.clone()
     }
 
     /// How to tell it that the network may have changed.
@@ -89,17 +118,18 @@ impl Agent {
         let _health = self.check_health();
         let shared = self.shared(shutdown.drain.child_token(), ended);
         tokio::select! {
-            outcome = keep(&shared) => outcome,
+            biased;
             () = shutdown.abort.cancelled() => Ok(()),
+            outcome = keep(&shared) => outcome,
         }
     }
 
     fn shared(self, leave: CancellationToken, ended: CancellationToken) -> Arc<Shared> {
-        let Self { config, board, nudge } = self;
-        let forwarder = Forwarder::new(Routes::new(&config), board.counting());
+        let Self { config, board, nudge, world, service, budget } = self;
         Arc::new(Shared {
-            connector: Connector::new(Arc::clone(&config), Arc::clone(&board)),
-            forwarder,
+            connector: Connector::new(Arc::clone(&config), Arc::clone(&board), Arc::clone(&world), budget),
+            world,
+            service,
             config,
             board,
             nudge,
@@ -108,7 +138,7 @@ impl Agent {
             sessions: TaskTracker::new(),
             accepted: watch::Sender::new(None),
             ages: Mutex::new(Ages::default()),
-            lessons: watch::Sender::default(),
+            lessons: Nudge::default(),
         })
     }
 
@@ -126,6 +156,7 @@ async fn keep(shared: &Arc<Shared>) -> Result<(), RunError> {
         let mut others = JoinSet::new();
         let first = Slot::new(0, Arc::clone(shared)).run();
         tokio::select! {
+            biased;
             outcome = first => outcome,
             // They end when the agent leaves, and so does the first one.
             never = accompany(shared, &mut others) => never,
@@ -147,7 +178,7 @@ async fn accompany<T>(shared: &Arc<Shared>, others: &mut JoinSet<()>) -> T {
     // Whoever could say so lives as long as this.
     let _ = accepted.wait_for(Option::is_some).await;
     for number in 1..shared.board.slots() {
-        tokio::time::sleep(STAGGER.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await;
+        tokio::time::sleep(STAGGER.mul_f64(0.5 + 0.5 * shared.draw())).await;
         let slot = Slot::new(number, Arc::clone(shared));
         others.spawn(async move {
             // Only the first slot ends an agent.

@@ -21,9 +21,9 @@ use tracing::debug;
 use crate::{
     board::{Board, Health},
     connection::{AgentLink, Ready},
-    forward::Forwarder,
-    nudge::nudged,
+    nudge::Nudges,
     record::Record,
+    world::Serve,
 };
 
 /// How long the gateway may take to close its half of a link that we closed.
@@ -42,7 +42,7 @@ const MAX_HEALTH_MESSAGE: usize = 64;
 pub(crate) struct Session {
     slot: u32,
     link: AgentLink,
-    forwarder: Arc<Forwarder>,
+    service: Arc<dyn Serve>,
     board: Arc<Board>,
     record: Arc<Record>,
     exchanges: TaskTracker,
@@ -52,6 +52,8 @@ pub(crate) struct Session {
     refusing: CancellationToken,
     /// Longest body that may travel inside a head.
     inline: usize,
+    /// A number in 0..1, by which this link's heartbeat differs from others'.
+    jitter: f64,
     /// Whether the gateway said that it will end the link.
     drained: bool,
 }
@@ -89,16 +91,17 @@ impl Session {
     pub(crate) fn new(
         slot: u32,
         ready: &Ready,
-        forwarder: Arc<Forwarder>,
+        service: Arc<dyn Serve>,
         board: Arc<Board>,
         grace_period: Duration,
+        jitter: f64,
     ) -> Self {
         let link = ready.link.clone();
         let inline = link.table().inline_limit();
         Self {
             slot,
             link,
-            forwarder,
+            service,
             board,
             record: Arc::clone(&ready.record),
             exchanges: TaskTracker::new(),
@@ -106,6 +109,7 @@ impl Session {
             grace_period,
             refusing: CancellationToken::new(),
             inline,
+            jitter,
             drained: false,
         }
     }
@@ -116,11 +120,12 @@ impl Session {
         mut self,
         ready: Ready,
         notices: mpsc::UnboundedSender<Notice>,
-        mut nudges: watch::Receiver<()>,
+        mut nudges: Nudges,
         leave: CancellationToken,
     ) -> Ended {
         let Ready { mut inbound, accepted, .. } = ready;
-        let (interval, patience) = pace(accepted.heartbeat_interval_ms, accepted.heartbeat_timeout_ms);
+        let (interval, patience) =
+            pace(accepted.heartbeat_interval_ms, accepted.heartbeat_timeout_ms, self.jitter);
         let mut heartbeat = Heartbeat::new(interval, patience, link::now());
         let mut beat = pin!(tokio::time::sleep_until(heartbeat.deadline().into()));
         let link = self.link.clone();
@@ -141,6 +146,14 @@ impl Session {
         link.table().ping(link::now());
         let ended = loop {
             tokio::select! {
+                biased; // a farewell that is said is no cut, and what has come is heard before the clock is
+                () = &mut farewell => {
+                    link.close(CloseReason::Shutdown);
+                    // What was queued last is still on its way; the gateway closes its half when it has come.
+                    let rest = async { while inbound.next().await.is_some_and(|frame| frame.is_ok()) {} };
+                    let _ = timeout(CLOSE_TIMEOUT, rest).await;
+                    break Ended::Orderly("shut down".to_owned());
+                }
                 frame = inbound.next() => match self.on_inbound(frame, &mut heartbeat, &notices) {
                     Some(ended) => break ended,
                     // The deadline has moved away as a rule: it is looked at when the old one comes.
@@ -150,7 +163,7 @@ impl Session {
                 () = &mut beat => if let Some(ended) = self.on_beat(&mut heartbeat, patience) {
                     break ended;
                 },
-                () = nudged(&mut nudges) => {
+                () = nudges.next() => {
                     heartbeat.on_doubt(DOUBT_TIMEOUT, link::now());
                     self.ping();
                 }
@@ -161,13 +174,6 @@ impl Session {
                     continue;
                 }
                 () = &mut closed => break self.cut("the link broke".to_owned()),
-                () = &mut farewell => {
-                    link.close(CloseReason::Shutdown);
-                    // What was queued last is still on its way; the gateway closes its half when it has come.
-                    let rest = async { while inbound.next().await.is_some_and(|frame| frame.is_ok()) {} };
-                    let _ = timeout(CLOSE_TIMEOUT, rest).await;
-                    break Ended::Orderly("shut down".to_owned());
-                }
             }
             beat.as_mut().reset(heartbeat.deadline().into());
         };
@@ -273,8 +279,7 @@ impl Session {
         match self.link.take_up(id, queued, request.end_stream, request.window) {
             Ok(exchange) => {
                 self.record.on_request();
-                let forwarder = Arc::clone(&self.forwarder);
-                self.exchanges.spawn(forwarder.serve(id, request, exchange, self.inline));
+                Arc::clone(&self.service).take_on(id, request, exchange, self.inline, &self.exchanges);
                 Ok(())
             }
             Err(OpenError::Duplicate) => self.link.table().strike("a request id that is in use", now),
@@ -321,8 +326,8 @@ impl Session {
 
 /// The interval and the patience of a heartbeat. Links of one age shall not all beat at the same moment, and none shall
 /// be blind for longer than the gateway asked for.
-fn pace(interval_ms: u32, timeout_ms: u32) -> (Duration, Duration) {
-    let jitter = 0.7 + 0.25 * rand::random::<f64>();
+fn pace(interval_ms: u32, timeout_ms: u32, draw: f64) -> (Duration, Duration) {
+    let jitter = 0.7 + 0.25 * draw;
     let interval = Duration::from_millis(interval_ms.max(100).into()).mul_f64(jitter);
     (interval, Duration::from_millis(timeout_ms.max(100).into()))
 }

@@ -22,10 +22,10 @@ use crate::{
     board::{Board, Why},
     choice::{self, Failures, Reached},
     connection::{ConnectFailure, Connector, Ready},
-    forward::Forwarder,
     learning::{Ages, Plan},
-    nudge::nudged,
+    nudge::Nudges,
     session::{Ended, Notice, Session},
+    world::{self, Serve, World},
 };
 
 mod pause;
@@ -38,7 +38,8 @@ const SETTLED: Duration = Duration::from_secs(15);
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) connector: Connector,
-    pub(crate) forwarder: Arc<Forwarder>,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) service: Arc<dyn Serve>,
     pub(crate) board: Arc<Board>,
     pub(crate) nudge: Nudge,
     /// Take nothing new, and let what is in progress end.
@@ -51,7 +52,14 @@ pub(crate) struct Shared {
     pub(crate) accepted: watch::Sender<Option<usize>>,
     pub(crate) ages: Mutex<Ages>,
     /// Says that something was learned of the age at which links are cut.
-    pub(crate) lessons: watch::Sender<()>,
+    pub(crate) lessons: Nudge,
+}
+
+impl Shared {
+    /// A number in 0..1.
+    pub(crate) fn draw(&self) -> f64 {
+        world::draw(&*self.world)
+    }
 }
 
 /// Keeps one of the agent's links alive: connects, lets it be served, connects again.
@@ -72,7 +80,7 @@ pub(crate) struct Slot {
     number: u32,
     shared: Arc<Shared>,
     backoff: Backoff,
-    nudges: watch::Receiver<()>,
+    nudges: Nudges,
     /// Position of the address that accepted this slot last.
     last: Option<usize>,
 }
@@ -108,6 +116,7 @@ impl Slot {
             let connected = match moved.take() {
                 Some(reached) => Ok(reached),
                 None => tokio::select! {
+                    biased;
                     connected = self.connect() => connected,
                     () = leave.cancelled() => return Ok(()),
                 },
@@ -127,8 +136,9 @@ impl Slot {
                 Err(failures) => self.on_failure(&failures)?,
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pause) => {}
-                () = nudged(&mut self.nudges) => {}
+                () = self.nudges.next() => {}
                 () = leave.cancelled() => return Ok(()),
             }
         }
@@ -159,7 +169,7 @@ impl Slot {
         let leaving = self.attend(index, ready).await;
         self.backoff.on_advice(record.spread());
         // What was nudged while there was a link is no reason to hurry when that is lost much later.
-        self.nudges.mark_unchanged();
+        self.nudges.forget();
         leaving
     }
 
@@ -175,6 +185,15 @@ impl Slot {
         let mut ousted = false;
         loop {
             tokio::select! {
+                biased; // what the gateway said last says why the session ended
+                Some(Notice::Leave { reason, reconnect_after }) = heard.recv() => {
+                    // A link that replaced this one is our own, and will be heard of by other means; unless there is
+                    // none.
+                    if reason != drain::Reason::Replaced {
+                        return Leaving::Replace(reconnect_after);
+                    }
+                    ousted = !trying.load(Relaxed) && link::now().saturating_duration_since(begun) > SETTLED;
+                }
                 ended = &mut running => {
                     // A successor may have replaced this link already, though we have not read yet that it may: to give
                     // it up now would leave the gateway with a link that nobody serves.
@@ -185,14 +204,6 @@ impl Slot {
                     }
                     let ended = ended.unwrap_or_else(|panic| Ended::Orderly(panic.to_string()));
                     return if ousted { Leaving::Ousted } else { Leaving::Ended(ended) };
-                }
-                Some(Notice::Leave { reason, reconnect_after }) = heard.recv() => {
-                    // A link that replaced this one is our own, and will be heard of by other means; unless there is
-                    // none.
-                    if reason != drain::Reason::Replaced {
-                        return Leaving::Replace(reconnect_after);
-                    }
-                    ousted = !trying.load(Relaxed) && link::now().saturating_duration_since(begun) > SETTLED;
                 }
                 successor = &mut successor => {
                     // The gateway knows if it is the same one. Another one behind the same address does not.
@@ -214,11 +225,12 @@ impl Slot {
     ) -> tokio::task::JoinHandle<Ended> {
         let shared = &self.shared;
         let grace_period = shared.config.grace_period;
-        let (forwarder, board) = (Arc::clone(&shared.forwarder), Arc::clone(&shared.board));
-        let session = Session::new(self.number, &ready, forwarder, board, grace_period);
+        let (service, board) = (Arc::clone(&shared.service), Arc::clone(&shared.board));
+        let session = Session::new(self.number, &ready, service, board, grace_period, shared.draw());
         let (link, ended, nudges) = (ready.link.clone(), shared.ended.clone(), shared.nudge.listen());
         shared.sessions.spawn(async move {
             tokio::select! {
+                biased;
                 reason = session.run(ready, notices, nudges, leave) => reason,
                 () = ended.cancelled() => {
                     link.close(link::CloseReason::Gone);
@@ -257,8 +269,8 @@ impl Slot {
     fn plan(&self, now: Instant) -> Plan {
         match self.shared.config.link_age {
             LinkAge::Unlimited => Plan::Keep,
-            LinkAge::AtMost(age) => Plan::Rotate(age.mul_f64(0.9 + 0.1 * rand::random::<f64>())),
-            LinkAge::Learned => self.ages().on_begun(now, rand::random()),
+            LinkAge::AtMost(age) => Plan::Rotate(age.mul_f64(0.9 + 0.1 * self.shared.draw())),
+            LinkAge::Learned => self.ages().on_begun(now, self.shared.draw()),
         }
     }
 

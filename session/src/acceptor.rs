@@ -165,6 +165,11 @@ impl Acceptor {
         outbound
     }
 
+    /// The memory that the bodies on all sessions share.
+    pub fn body_memory(&self) -> Budget {
+        self.inner.budget.clone()
+    }
+
     /// Tells agents to make their next links elsewhere. Their sessions stay as they are, for clients that are still here.
     pub fn yield_agents(&self) {
         self.inner.yielding.store(true, Relaxed);
@@ -235,7 +240,8 @@ impl Inner {
         let mut inbound = pin!(inbound);
         let first = tokio::time::timeout(limits::CONNECT_TIMEOUT, inbound.next());
         let mut claim = Claim::none();
-        let authenticated = match tokio::select! { first = first => first, () = link.closed() => return } {
+        let authenticated = match tokio::select! { biased; first = first => first, () = link.closed() => return }
+        {
             Ok(Some(Ok(frame))) => {
                 claim = Claim::of(&frame);
                 self.authenticate(frame, &info)

@@ -39,6 +39,9 @@ pub(crate) async fn run(
     let mut registration = Some(watch.registration);
     loop {
         tokio::select! {
+            biased; // an agent that never pauses cannot keep its session, and what has come is heard before the clock is
+            () = &mut closed => return CloseReason::Gone,
+            reason = &mut retired => return reason,
             frame = inbound.next() => {
                 let frame = match frame {
                     Some(Ok(frame)) => frame,
@@ -63,14 +66,12 @@ pub(crate) async fn run(
                     return reason;
                 }
             }
-            () = &mut closed => return CloseReason::Gone,
             () = &mut check => {
                 if silence.deadline() <= link::now() {
                     return CloseReason::Silent;
                 }
                 check.as_mut().reset(silence.deadline().into());
             }
-            reason = &mut retired => return reason,
             () = &mut aged => {}
         }
     }

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{
         Arc, PoisonError,
@@ -30,8 +30,8 @@ pub use pool::{Choice, InUse, Instances, InvalidInstances};
 pub struct Registry {
     /// Those that take requests.
     agents: RwLock<HashMap<AgentId, Pool>>,
-    /// All, also those that only finish what they have.
-    live: Mutex<HashMap<Uuid, Arc<Session>>>,
+    /// All, also those that only finish what they have, in the order in which they came.
+    live: Mutex<BTreeMap<Uuid, Arc<Session>>>,
     waiting: Waiting,
     offline_grace: Duration,
     /// Turns out a different number each time it is asked.
@@ -165,7 +165,7 @@ impl Registry {
         usize::try_from((u128::from(mixed) * below as u128) >> 64).unwrap_or(0)
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Session>>> {
+    fn live(&self) -> MutexGuard<'_, BTreeMap<Uuid, Arc<Session>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

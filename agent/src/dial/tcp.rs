@@ -23,7 +23,8 @@ pub(super) enum Connected {
 /// Why a proxy did not give a connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum ProxyError {
+#[allow(missing_docs, reason = "the texts say it")]
+pub enum ProxyError {
     #[error("cannot connect to the proxy {proxy}: {source}")]
     Connect { proxy: String, source: io::Error },
     #[error(

@@ -5,7 +5,10 @@ use link::Link;
 use proto::{AgentFrame, ConnectAccepted, agent_frame::Frame, control_message::Type};
 
 use super::*;
-use crate::{Config, Event, GatewayUrl, Transport, Upstream, connection, dial, forward::Routes};
+use crate::{
+    Config, Event, GatewayUrl, Transport, Upstream, connection, dial,
+    forward::{Forwarder, Routes},
+};
 
 /// A gateway that the test plays, and the session that faces it.
 struct Scene {
@@ -48,7 +51,7 @@ impl Scene {
             ..ConnectAccepted::default()
         };
         let ready = Ready { link, inbound: Box::pin(inbound), accepted, record: Arc::clone(&record) };
-        let session = Session::new(0, &ready, forwarder, Arc::clone(&board), Duration::from_secs(30));
+        let session = Session::new(0, &ready, forwarder, Arc::clone(&board), Duration::from_secs(30), 0.5);
         let (nudge, leave) = (crate::Nudge::default(), CancellationToken::new());
         let (told, notices) = mpsc::unbounded_channel();
         let running = tokio::spawn(session.run(ready, told, nudge.listen(), leave.clone()));

@@ -20,8 +20,8 @@ impl Slot {
         self.backoff.on_connected_for(lasted);
         let (why, pause) = match leaving {
             // A gateway that sends every link away at once is not asked again without a pause.
-            Leaving::Replace(_) if lasted < HASTY => (Why::Drained, HASTY.mul_f64(rand::random())),
-            Leaving::Replace(spread) => (Why::Drained, spread.mul_f64(rand::random())),
+            Leaving::Replace(_) if lasted < HASTY => (Why::Drained, HASTY.mul_f64(self.shared.draw())),
+            Leaving::Replace(spread) => (Why::Drained, spread.mul_f64(self.shared.draw())),
             Leaving::Ousted => {
                 let reason = "another agent took this one's place; trying again in a minute";
                 warn!(link = self.number, "{reason}");
@@ -32,7 +32,7 @@ impl Slot {
                     self.on_cut(lasted);
                 }
                 let why = if let Ended::Silent(_) = ended { Why::Silent } else { Why::Lost };
-                let pause = self.backoff.on_lost(link::now(), rand::random);
+                let pause = self.backoff.on_lost(link::now(), || self.shared.draw());
                 board.on_offline(self.number, ended.to_string(), pause);
                 (why, pause)
             }
@@ -47,7 +47,7 @@ impl Slot {
             return;
         }
         if let Some(age) = self.ages().on_death(age, link::now()) {
-            self.shared.lessons.send_replace(());
+            self.shared.lessons.nudge();
             info!(?age, "links are cut at this age on their way; replacing each ahead of it from now on");
         }
     }
@@ -82,7 +82,7 @@ impl Slot {
 
     /// An attempt failed. Returns the pause.
     fn offline(&mut self, reason: String, at_least: Duration) -> Duration {
-        let pause = at_least + self.backoff.on_failure(link::now(), rand::random);
+        let pause = at_least + self.backoff.on_failure(link::now(), || self.shared.draw());
         self.shared.board.on_offline(self.number, reason, pause);
         pause
     }

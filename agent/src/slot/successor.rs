@@ -45,22 +45,23 @@ impl Slot {
     ) -> Successor {
         let better: Vec<usize> = (0..current).collect();
         let mut rotation = end_of(begun, plan);
-        let mut lessons = self.shared.lessons.subscribe();
+        let mut lessons = self.shared.lessons.listen();
         let mut accepted = self.shared.accepted.subscribe();
         let mut probes = 0;
-        let mut probe = better.first().map(|_| Instant::now() + probe_pause(probes));
+        let mut probe = better.first().map(|_| Instant::now() + probe_pause(probes, self.shared.draw()));
         loop {
             let (why, order) = tokio::select! {
+                biased;
                 () = at(rotation) => (Why::Rotated, no_worse(current)),
                 () = at(probe) => (Why::Better, better.clone()),
                 Ok(()) = accepted.changed() => {
                     if accepted.borrow_and_update().is_some_and(|index| index < current) {
-                        probe = Some(Instant::now() + FOLLOW.mul_f64(rand::random()));
+                        probe = Some(Instant::now() + FOLLOW.mul_f64(self.shared.draw()));
                     }
                     continue;
                 }
                 // It counts for a link that began before as well.
-                Ok(()) = lessons.changed() => {
+                () = lessons.next() => {
                     rotation = end_of(begun, self.plan(link::now()));
                     continue;
                 }
@@ -75,10 +76,10 @@ impl Slot {
                 Err(failures) => debug!(link = self.number, ?failures, why = why.label(), "no successor yet"),
             }
             match why {
-                Why::Rotated => rotation = Some(Instant::now() + AGAIN.mul_f64(0.5 + rand::random::<f64>())),
+                Why::Rotated => rotation = Some(Instant::now() + AGAIN.mul_f64(0.5 + shared.draw())),
                 _ => {
                     probes += 1;
-                    probe = Some(Instant::now() + probe_pause(probes));
+                    probe = Some(Instant::now() + probe_pause(probes, shared.draw()));
                 }
             }
         }
@@ -99,9 +100,9 @@ fn end_of(begun: std::time::Instant, plan: Plan) -> Option<Instant> {
     }
 }
 
-fn probe_pause(probes: u32) -> Duration {
+fn probe_pause(probes: u32, draw: f64) -> Duration {
     let interval = if probes < PROBES_OFTEN { PROBE_OFTEN } else { PROBE_RARELY };
-    interval.mul_f64(0.8 + 0.4 * rand::random::<f64>())
+    interval.mul_f64(0.8 + 0.4 * draw)
 }
 
 async fn at(moment: Option<Instant>) {

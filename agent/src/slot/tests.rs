@@ -1,7 +1,13 @@
 use proto::{AgentId, ConnectError, connect_error::Code};
 
 use super::*;
-use crate::{GatewayUrl, Transport, Upstream, connection::ConnectFailure, dial::DialError, forward::Routes};
+use crate::{
+    GatewayUrl, Transport, Upstream,
+    connection::ConnectFailure,
+    dial::DialError,
+    forward::{Forwarder, Routes},
+    world::Machine,
+};
 
 fn shared(adjust: impl FnOnce(&mut Config)) -> Arc<Shared> {
     let url = GatewayUrl { transport: Transport::Grpc, tls: false, host: "gw".to_owned(), port: 1 };
@@ -11,9 +17,16 @@ fn shared(adjust: impl FnOnce(&mut Config)) -> Arc<Shared> {
     adjust(&mut config);
     let config = Arc::new(config);
     let board = Board::new(&config, Arc::new(|_| {}));
+    let machine = Arc::new(Machine { proxies: config.proxies.clone() });
     Arc::new(Shared {
-        connector: Connector::new(Arc::clone(&config), Arc::clone(&board)),
-        forwarder: Forwarder::new(Routes::new(&config), board.counting()),
+        connector: Connector::new(
+            Arc::clone(&config),
+            Arc::clone(&board),
+            Arc::clone(&machine) as Arc<dyn World>,
+            link::Budget::new(limits::PROCESS_MEMORY),
+        ),
+        world: machine,
+        service: Forwarder::new(Routes::new(&config), board.counting()),
         config,
         board,
         nudge: Nudge::default(),
@@ -22,7 +35,7 @@ fn shared(adjust: impl FnOnce(&mut Config)) -> Arc<Shared> {
         sessions: TaskTracker::new(),
         accepted: watch::Sender::new(None),
         ages: Mutex::new(Ages::default()),
-        lessons: watch::Sender::default(),
+        lessons: Nudge::default(),
     })
 }
 
