@@ -63,7 +63,7 @@ impl Client {
     async fn ask(&self, gateway: &Gateway) -> Outcome {
         let dispatcher = &gateway.dispatcher;
         let agent_id = AgentId::parse(AGENT_IDS[self.plan.agent]).expect("the ids of scenarios are valid");
-        let session = match dispatcher.find(&agent_id, || true).await {
+        let session = match dispatcher.find(&agent_id, std::time::Duration::MAX, || true).await {
             Ok(session) => session,
             Err(unavailable) => return self.unavailable(gateway, &agent_id, unavailable),
         };
