@@ -114,14 +114,14 @@ impl Session {
         }
     }
 
-    /// Serves requests until the link ends, and says why it did. Cancelling `leave` makes it finish what is in progress
-    /// and leave; `nudges` make it doubt whether the gateway is still there.
+    /// Serves requests until the link ends, and says why it did. `leave` makes it finish what is in progress and leave;
+    /// `nudges` make it doubt whether the gateway is still there.
     pub(crate) async fn run(
         mut self,
         ready: Ready,
         notices: mpsc::UnboundedSender<Notice>,
         mut nudges: Nudges,
-        leave: CancellationToken,
+        leave: Leave,
     ) -> Ended {
         let Ready { mut inbound, accepted, .. } = ready;
         let (interval, patience) =
@@ -332,18 +332,30 @@ fn pace(interval_ms: u32, timeout_ms: u32, draw: f64) -> (Duration, Duration) {
     (interval, Duration::from_millis(timeout_ms.max(100).into()))
 }
 
+/// What makes a link leave.
+#[derive(Clone, Debug)]
+pub(crate) struct Leave {
+    /// It has an heir, or the agent leaves.
+    pub(crate) link: CancellationToken,
+    /// The agent leaves.
+    pub(crate) agent: CancellationToken,
+}
+
 /// Once it is time to leave: says so to the gateway and waits for the exchanges in progress.
 async fn farewell(
     link: AgentLink,
     record: Arc<Record>,
     pongs: Arc<Notify>,
     grace_period: Duration,
-    leave: CancellationToken,
+    leave: Leave,
     refusing: CancellationToken,
 ) {
-    leave.cancelled().await;
+    leave.link.cancelled().await;
     record.on(LifeEvent::Drain);
-    let deadline_ms = u32::try_from(grace_period.as_millis()).unwrap_or(u32::MAX);
+    let deadline_ms = match leave.agent.is_cancelled() {
+        true => u32::try_from(grace_period.as_millis()).unwrap_or(u32::MAX),
+        false => 0,
+    };
     let reason = drain::Reason::Shutdown.into();
     link.table().push_control(Drain { reason, deadline_ms, reconnect_after_ms: 0 });
     // A request may be on its way to us. A PING behind the Drain is answered when the gateway sends no more; since its
@@ -356,7 +368,16 @@ async fn farewell(
         }
     }
     refusing.cancel();
-    let _ = timeout(grace_period, link.drained()).await;
+    // A link that has an heir may finish in its own time; an agent that goes does not wait for ever.
+    let overdue = async {
+        leave.agent.cancelled().await;
+        tokio::time::sleep(grace_period).await;
+    };
+    tokio::select! {
+        biased;
+        () = link.drained() => {}
+        () = overdue => {}
+    }
 }
 
 #[cfg(test)]

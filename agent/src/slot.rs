@@ -24,7 +24,7 @@ use crate::{
     connection::{ConnectFailure, Connector, Ready},
     learning::{Ages, Plan},
     nudge::Nudges,
-    session::{Ended, Notice, Session},
+    session::{Ended, Leave, Notice, Session},
     world::{self, Serve, World},
 };
 
@@ -228,6 +228,7 @@ impl Slot {
         let (service, board) = (Arc::clone(&shared.service), Arc::clone(&shared.board));
         let session = Session::new(self.number, &ready, service, board, grace_period, shared.draw());
         let (link, ended, nudges) = (ready.link.clone(), shared.ended.clone(), shared.nudge.listen());
+        let leave = Leave { link: leave, agent: shared.leave.clone() };
         shared.sessions.spawn(async move {
             tokio::select! {
                 biased;

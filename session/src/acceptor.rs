@@ -173,7 +173,7 @@ impl Acceptor {
     /// Tells agents to make their next links elsewhere. Their sessions stay as they are, for clients that are still here.
     pub fn yield_agents(&self) {
         self.inner.yielding.store(true, Relaxed);
-        herd::dismiss(&self.inner.registry, proto::drain::Reason::MaxAge, self.inner.terms.grace_period);
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::MaxAge, Duration::ZERO);
     }
 
     /// Keeps agents again that come from now on.
@@ -358,7 +358,7 @@ impl Inner {
         }
         // Closes the gaps between verifying and registering: a drain or a revocation may have come in between.
         if self.yielding.load(Relaxed) {
-            session.dismiss(proto::drain::Reason::MaxAge, self.terms.grace_period, Duration::ZERO);
+            session.dismiss(proto::drain::Reason::MaxAge, Duration::ZERO, Duration::ZERO);
         }
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);

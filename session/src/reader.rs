@@ -77,25 +77,30 @@ pub(crate) async fn run(
     }
 }
 
-/// Says farewell once the session is told to end, and waits for its exchanges.
+/// Says farewell once the session is told to end, and waits for its exchanges. One that has an heir may finish in its own
+/// time: a stream that lasts for hours notices nothing.
 async fn retirement(session: &Session, grace_period: Duration) -> CloseReason {
     session.retirement.begun.cancelled().await;
     let reason = session.retirement.reason();
-    session.dismiss(reason, grace_period, Duration::ZERO);
-    let _ = tokio::time::timeout(grace_period, session.link.drained()).await;
+    let limit = Some(grace_period).filter(|_| reason == drain::Reason::Shutdown);
+    session.dismiss(reason, limit.unwrap_or_default(), Duration::ZERO);
+    match limit {
+        Some(limit) => drop(tokio::time::timeout(limit, session.link.drained()).await),
+        None => session.link.drained().await,
+    }
     match reason {
         drain::Reason::Replaced => CloseReason::Replaced,
         _ => CloseReason::Shutdown,
     }
 }
 
-/// Asks for the heir of a session that is old. Its coming retires the session; if it goes elsewhere, the grace period does.
+/// Asks for the heir of a session that is old. Its coming retires the session; if it goes elsewhere, time does.
 /// Never completes.
 async fn rotation(session: &Session, max_age: Option<Duration>, grace_period: Duration) {
     if let Some(age) = max_age {
         tokio::time::sleep(age).await;
         info!("the link is old, its agent is asked for another one");
-        session.dismiss(drain::Reason::MaxAge, grace_period, Duration::ZERO);
+        session.dismiss(drain::Reason::MaxAge, Duration::ZERO, Duration::ZERO);
         tokio::time::sleep(grace_period).await;
         session.retire(drain::Reason::MaxAge);
     }
@@ -158,6 +163,31 @@ fn on_response(
         Err(what) => {
             info!(request = %id, what, "agent sent an unusable response head");
             link.table().on_invalid_head(id, what, now)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::TunnelRequest;
+    use tokio::time::timeout;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_end_of_the_gateway_has_a_deadline() {
+        let grace_period = Duration::from_secs(30);
+        for (reason, expected) in [
+            (drain::Reason::Replaced, None),
+            (drain::Reason::MaxAge, None),
+            (drain::Reason::Shutdown, Some(CloseReason::Shutdown)),
+        ] {
+            let session = Session::for_tests("myapp", "one", 0);
+            let _opened = session.call(Uuid::new_v4(), TunnelRequest::default()).unwrap();
+            session.retire(reason);
+            let ended = timeout(Duration::from_secs(3600), retirement(&session, grace_period)).await;
+            assert_eq!(ended.ok(), expected, "{reason:?}");
         }
     }
 }

@@ -54,7 +54,12 @@ impl Scene {
         let session = Session::new(0, &ready, forwarder, Arc::clone(&board), Duration::from_secs(30), 0.5);
         let (nudge, leave) = (crate::Nudge::default(), CancellationToken::new());
         let (told, notices) = mpsc::unbounded_channel();
-        let running = tokio::spawn(session.run(ready, told, nudge.listen(), leave.clone()));
+        let running = tokio::spawn(session.run(
+            ready,
+            told,
+            nudge.listen(),
+            Leave { link: leave.clone(), agent: leave.clone() },
+        ));
         Self { outbound: Box::pin(outbound), frames, board, record, nudge, leave, notices, running }
     }
 
