@@ -133,7 +133,7 @@ impl Dev {
     /// What a person needs to know, as text.
     pub fn banner(&self) -> String {
         use std::fmt::Write as _;
-        let crate::Addresses { http, grpc, ws, admin } = self.addresses;
+        let crate::Addresses { http, grpc, ws, admin, .. } = self.addresses;
         let mut text = format!(
             "indranet gateway {}                     dev mode - this machine only\n",
             env!("CARGO_PKG_VERSION")
@@ -193,6 +193,7 @@ fn config(options: &DevOptions) -> Config {
         ws_origins: Vec::new(),
         limits: Limits::default(),
         edge: EdgeConfig::default(),
+        tls: None,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     edge::{Admission, Edge},
     error::{self, Asked, IngressError, Pages},
     metrics::{Observation, Outcome, RequestMetrics},
-    route::{Domains, Target},
+    route::{self, Domains, Target},
 };
 use answer::{AnswerHead, Own};
 use head::Head;
@@ -61,6 +61,12 @@ impl Ingress {
     /// [`IngressError`] if there is none, the request does not say for whom it is, or may not go there.
     fn route(&self, head: &mut Head, client: &Client) -> Result<Route, IngressError> {
         let rules = self.edge.rules();
+        // A certificate was shown for one host, and possibly rules of TLS applied that another would not have.
+        if let Some(name) = &client.server_name
+            && !route::is_for(head, name)
+        {
+            return Err(IngressError::Misdirected);
+        }
         let Target { agent_id, authority } = self.domains.target(head, rules.hosts())?;
         let admission = self.edge.admit(&rules, &agent_id, &authority, head, client)?;
         Ok(Route { session: self.session(&agent_id, &admission)?, authority, admission })

@@ -1,6 +1,7 @@
 //! The gateway: public HTTP in, agents' links out.
 
 mod admin;
+mod agents;
 mod client;
 mod config;
 mod connections;
@@ -18,6 +19,7 @@ mod sample;
 mod server;
 mod socket;
 mod stranger;
+mod tls;
 pub mod tokens;
 
 pub use cli::Shutdown;
@@ -25,4 +27,5 @@ pub use config::{Config, EdgeConfig, InvalidUrlTemplate, Limits, PolicySource, R
 pub use error::Pages;
 pub use reactors::Reactors;
 pub use server::{Addresses, Gateway, ServeError, serve};
+pub use tls::{CertificateFiles, TlsConfig, TlsFileError};
 pub use tokens::{TokenFile, TokenFileError};

@@ -1,5 +1,5 @@
 //! Follows files: in the token file who is added may connect, who is removed is cut off; in the configuration file the tables
-//! about agents count at once.
+//! about agents count at once; new connections are shown new certificates.
 
 use std::{
     fs, io,
@@ -12,7 +12,7 @@ use std::{
 use session::{Acceptor, Authenticator, Credentials, Grant};
 use tracing::{error, info};
 
-use crate::{PolicySource, TokenFile, TokenFileError, edge::Edge};
+use crate::{PolicySource, TokenFile, TokenFileError, edge::Edge, tls::Tls};
 
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
@@ -20,8 +20,8 @@ const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Reads a token file, and remembers what it looked like before: a change that comes in between is seen later.
 pub(crate) fn read(path: PathBuf) -> Result<(Credentials, Followed), TokenFileError> {
-    let last = Fingerprint::of(&path).ok();
-    Ok((credentials(&path)?, Followed { path, last }))
+    let file = Followed::new(path);
+    Ok((credentials(&file.path)?, file))
 }
 
 /// A file, and how it looked when it was read last.
@@ -32,15 +32,46 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
+    /// Remembers how a file looks that is about to be read.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { last: Fingerprint::of(&path).ok(), path }
+    }
+
     /// Waits until the file looks otherwise.
     async fn changed(&mut self) {
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            // A file that is missing for a moment is being replaced.
-            let Ok(now) = Fingerprint::of(&self.path) else { continue };
-            if self.last.as_ref() != Some(&now) {
-                self.last = Some(now);
-                return;
+        any_changed(std::slice::from_mut(self)).await;
+    }
+
+    /// Whether the file looks otherwise than it did at the last look.
+    fn look(&mut self) -> bool {
+        // A file that is missing for a moment is being replaced.
+        let Ok(now) = Fingerprint::of(&self.path) else { return false };
+        let changed = self.last.as_ref() != Some(&now);
+        self.last = Some(now);
+        changed
+    }
+}
+
+/// Waits until one of several files looks otherwise.
+async fn any_changed(files: &mut [Followed]) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let changed = files.iter_mut().filter_map(|file| file.look().then_some(())).count();
+        if changed > 0 {
+            return;
+        }
+    }
+}
+
+/// Reads certificates and keys again whenever one of their files changes, for ever. Files that cannot be used, or do not belong
+/// together yet, change nothing.
+pub(crate) async fn follow_certificates(mut files: Vec<Followed>, tls: Arc<Tls>) {
+    loop {
+        any_changed(&mut files).await;
+        match tls.reload() {
+            Ok(()) => info!("certificates reloaded; new connections see them"),
+            Err(error) => {
+                error!(%error, "a file of TLS changed but cannot be used; the old ones stay in use")
             }
         }
     }
@@ -75,7 +106,7 @@ pub(crate) async fn follow(mut file: Followed, authenticator: Arc<Authenticator>
 /// Loads the policies again whenever their file changes, for ever. A file that cannot be used changes nothing.
 pub(crate) async fn follow_policies(source: PolicySource, edge: Arc<Edge>) {
     let PolicySource { path, read } = source;
-    let mut file = Followed { last: Fingerprint::of(&path).ok(), path };
+    let mut file = Followed::new(path);
     // The file may have changed since the gateway was started with it.
     if let Ok(policies) = read() {
         edge.replace(&policies);

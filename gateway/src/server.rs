@@ -1,15 +1,11 @@
-use std::{convert::Infallible, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use cli::Shutdown;
 use http::Request;
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
 use proto::{AgentId, limits};
-use session::{Acceptor, Authenticator, Credentials, Lobby, PublicUrls, Registry, Terms, Visitor};
+use session::{Acceptor, Authenticator, Credentials, Lobby, PublicUrls, Registry, Terms};
 use tokio::net::TcpStream;
 use tokio_util::{
     sync::CancellationToken,
@@ -20,8 +16,9 @@ use tracing::{info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
-    Config, Limits, Reactors, TokenFileError,
+    Config, Limits, Reactors, TlsConfig, TlsFileError, TokenFileError, UrlTemplate,
     admin::Admin,
+    agents::{Grpc, WebSocket, http1_builder},
     connections::{Connection, Connections, run},
     edge::{Edge, Hosts},
     grpc::GrpcService,
@@ -30,12 +27,9 @@ use crate::{
     metrics::Metrics,
     reload::{self, Followed},
     route::Domains,
-    socket::Socket,
-    stranger::{self, Rationed},
+    tls::{Door, Port, Tls},
 };
 
-/// Room for the largest head that is taken, and the buffer that bodies are read with.
-const READ_BUFFER: usize = limits::MAX_HEAD_BYTES;
 /// What is left of the grace period for connections to close once their last response is written.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -56,6 +50,9 @@ pub enum ServeError {
     /// The token file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// A certificate or a key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// The system gives no more threads.
     #[error("cannot start threads: is --threads too large?")]
     Threads(#[source] io::Error),
@@ -69,6 +66,8 @@ pub enum ServeError {
 pub struct Addresses {
     /// Public HTTP.
     pub http: SocketAddr,
+    /// Public HTTPS, if there are certificates.
+    pub https: Option<SocketAddr>,
     /// Agents over gRPC.
     pub grpc: SocketAddr,
     /// Agents over WebSocket.
@@ -83,10 +82,14 @@ pub struct Gateway {
     config: Config,
     authenticator: Arc<Authenticator>,
     http: Listener,
+    https: Option<Listener>,
     grpc: Listener,
     ws: Listener,
     admin: Listener,
     addresses: Addresses,
+    tls: Option<Arc<Tls>>,
+    /// The files of certificates and keys to follow.
+    certificates: Vec<Followed>,
     /// The token file to follow.
     tokens: Option<Followed>,
 }
@@ -117,23 +120,41 @@ impl Gateway {
     /// Opens the ports and lives on `credentials`; there is no token file.
     ///
     /// # Errors
-    /// [`ServeError::Bind`].
+    /// [`ServeError::Bind`], [`ServeError::Tls`].
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn with_credentials(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
         let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
+        let files = config.tls.iter().flat_map(TlsConfig::files);
+        let certificates = files.map(Followed::new).collect();
+        let tls = config.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
         let open = |name, addr, user_timeout| {
             let listener = Listener::bind(name, addr, user_timeout);
             let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
             bound.map_err(|source| ServeError::Bind { name, addr, source })
         };
         let (http_addr, http) = open("http", config.http, None)?;
+        let https = config.tls.as_ref().map(|tls| open("https", tls.https, None)).transpose()?;
+        let (https_addr, https) = https.unzip();
         let (grpc_addr, grpc) = open("grpc", config.grpc, Some(limits::TCP_USER_TIMEOUT))?;
         let (ws_addr, ws) = open("ws", config.ws, Some(limits::TCP_USER_TIMEOUT))?;
         let (admin_addr, admin) = open("admin", config.admin, None)?;
-        let addresses = Addresses { http: http_addr, grpc: grpc_addr, ws: ws_addr, admin: admin_addr };
-        Ok(Self { config, authenticator, http, grpc, ws, admin, addresses, tokens: None })
+        let addresses =
+            Addresses { http: http_addr, https: https_addr, grpc: grpc_addr, ws: ws_addr, admin: admin_addr };
+        Ok(Self {
+            config,
+            authenticator,
+            http,
+            https,
+            grpc,
+            ws,
+            admin,
+            addresses,
+            tls,
+            certificates,
+            tokens: None,
+        })
     }
 
     /// Where it listens, with the ports that the system chose where it was asked to.
@@ -143,7 +164,7 @@ impl Gateway {
 
     /// The URLs under which an agent will be reachable.
     pub fn public_urls(&self, agent_id: &AgentId) -> Vec<String> {
-        public_urls(&self.config, self.config.edge.policies.hosts(), self.addresses.http.port(), agent_id)
+        public_urls(&self.config, self.config.edge.policies.hosts(), self.addresses, agent_id)
     }
 
     /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
@@ -152,17 +173,29 @@ impl Gateway {
     /// # Errors
     /// [`ServeError::Reflection`].
     pub async fn run(self, reactors: Reactors, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, authenticator, http, grpc, ws, admin, addresses, tokens } = self;
+        let Self {
+            config,
+            authenticator,
+            http,
+            https,
+            grpc,
+            ws,
+            admin,
+            addresses,
+            tls,
+            certificates,
+            tokens,
+        } = self;
         let Shutdown { drain, abort } = shutdown;
         let metrics = Arc::new(Metrics::new());
         let registry = Arc::new(Registry::default());
-        let edge = Arc::new(Edge::new(&config.edge));
+        let edge = Arc::new(Edge::new(&config.edge, https_port(&config, addresses)));
         let acceptor = Acceptor::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             metrics.sessions.clone(),
             terms(&config),
-            urls_of(&config, &edge, addresses.http.port()),
+            urls_of(&config, &edge, addresses),
         );
         let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
         let ingress = Arc::new(Ingress {
@@ -186,29 +219,26 @@ impl Gateway {
         let header_timeout = config.limits.header_timeout;
         let lobby = Lobby::new(config.limits.lobby);
         let patience = patience(&config.limits);
-        let accepting = [
-            clients.accept(http, move |stream, peer, pause| {
+        let serve_clients = |door: Door| {
+            let ingress = Arc::clone(&ingress);
+            move |stream, peer, pause| {
                 let client = ingress.edge.client(peer, "http");
-                public::serve(Socket::new(stream), client, Arc::clone(&ingress), patience, pause)
-            }),
-            agents.accept(grpc, {
-                let lobby = lobby.clone();
-                move |stream, peer, pause| {
-                    let tunnel = tunnel.clone();
-                    stranger::serve(lobby.clone(), peer, pause, move |visitor| {
-                        http2(stream, &tunnel, peer, visitor)
-                    })
-                }
-            }),
-            agents.accept(ws, {
-                let bridge = Arc::clone(&bridge);
-                move |stream, peer, pause| {
-                    let bridge = Arc::clone(&bridge);
-                    stranger::serve(lobby.clone(), peer, pause, move |visitor| {
-                        ws_http1(stream, header_timeout, bridge, peer, visitor)
-                    })
-                }
-            }),
+                public::serve(stream, client, door.clone(), Arc::clone(&ingress), patience, pause)
+            }
+        };
+        let [plain, secure] = doors(tls.as_ref());
+        let over_grpc = Grpc { lobby: lobby.clone(), door: Door::agents(tls.as_ref(), Port::Grpc), tunnel };
+        let over_ws = WebSocket {
+            lobby,
+            door: Door::agents(tls.as_ref(), Port::WebSocket),
+            bridge: Arc::clone(&bridge),
+            header_timeout,
+        };
+        let accepting = [
+            Some(clients.accept(http, serve_clients(plain))),
+            https.map(|https| clients.accept(https, serve_clients(secure))),
+            Some(agents.accept(grpc, move |stream, peer, pause| over_grpc.serve(stream, peer, pause))),
+            Some(agents.accept(ws, move |stream, peer, pause| over_ws.serve(stream, peer, pause))),
         ];
         let _operating = operators.accept(admin, move |stream, peer, pause| {
             run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause)
@@ -220,7 +250,10 @@ impl Gateway {
         let _policies = config.edge.source.clone().map(|source| {
             AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
         });
-        info!(http = %addresses.http, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
+        let _certificates = tls
+            .map(|tls| AbortOnDropHandle::new(tokio::spawn(reload::follow_certificates(certificates, tls))));
+        let https = addresses.https.map(tracing::field::display);
+        info!(http = %addresses.http, https, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
 
         drain.cancelled().await;
         drop(accepting);
@@ -266,20 +299,40 @@ fn terms(config: &Config) -> Terms {
     }
 }
 
-fn urls_of(config: &Config, edge: &Arc<Edge>, port: u16) -> Box<PublicUrls> {
+fn urls_of(config: &Config, edge: &Arc<Edge>, addresses: Addresses) -> Box<PublicUrls> {
     let (config, edge) = (config.clone(), Arc::clone(edge));
-    Box::new(move |agent_id| public_urls(&config, edge.rules().hosts(), port, agent_id))
+    Box::new(move |agent_id| public_urls(&config, edge.rules().hosts(), addresses, agent_id))
+}
+
+/// What the ports for clients speak: the one for HTTP, and the one for HTTPS alone.
+fn doors(tls: Option<&Arc<Tls>>) -> [Door; 2] {
+    match tls {
+        None => [Door::Plain, Door::Plain],
+        Some(tls) => {
+            [Door::Either(Arc::clone(tls), Port::Clients), Door::Tls(Arc::clone(tls), Port::Clients)]
+        }
+    }
+}
+
+/// Where clients reach https: as the public URLs say, else where this gateway listens for it.
+fn https_port(config: &Config, addresses: Addresses) -> u16 {
+    let told = config.public_url.as_ref().and_then(UrlTemplate::https_port);
+    told.or(addresses.https.map(|addr| addr.port())).unwrap_or(443)
 }
 
 /// A URL for the agent's id, and one for each host name that it has besides.
-fn public_urls(config: &Config, hosts: &Hosts, port: u16, agent_id: &AgentId) -> Vec<String> {
+fn public_urls(config: &Config, hosts: &Hosts, addresses: Addresses, agent_id: &AgentId) -> Vec<String> {
     let hosts = hosts.of(agent_id);
     if let Some(template) = &config.public_url {
         return [template.url(agent_id)].into_iter().chain(hosts.map(|host| template.url_of(host))).collect();
     }
-    let port = if port == 80 { String::new() } else { format!(":{port}") };
+    let (scheme, usual, port) = match addresses.https {
+        Some(https) => ("https", 443, https.port()),
+        None => ("http", 80, addresses.http.port()),
+    };
+    let port = if port == usual { String::new() } else { format!(":{port}") };
     let names = config.domains.iter().map(|domain| format!("{agent_id}.{domain}"));
-    names.chain(hosts.map(str::to_owned)).map(|name| format!("http://{name}{port}")).collect()
+    names.chain(hosts.map(str::to_owned)).map(|name| format!("{scheme}://{name}{port}")).collect()
 }
 
 fn patience(limits: &Limits) -> Patience {
@@ -290,47 +343,7 @@ fn patience(limits: &Limits) -> Patience {
     }
 }
 
-fn ws_http1(
-    stream: TcpStream,
-    header_timeout: Duration,
-    bridge: Arc<Bridge>,
-    peer: SocketAddr,
-    visitor: Visitor,
-) -> impl Connection + Send {
-    let service = service_fn(move |request: Request<Incoming>| {
-        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor.clone())))
-    });
-    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
-}
-
 fn admin_http1(stream: TcpStream, header_timeout: Duration, admin: Arc<Admin>) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| std::future::ready(admin.answer(&request)));
     http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
-}
-
-fn http1_builder(header_timeout: Duration) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    // Without a timer the time-out would silently do nothing.
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(READ_BUFFER);
-    builder
-}
-
-fn http2(
-    stream: TcpStream,
-    tunnel: &GrpcService,
-    peer: SocketAddr,
-    visitor: Visitor,
-) -> impl Connection + Send + use<> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(limits::H2_STREAM_WINDOW)
-        .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
-        .max_frame_size(limits::H2_MAX_FRAME_SIZE)
-        .max_header_list_size(limits::H2_MAX_HEADER_LIST)
-        .max_concurrent_streams(limits::H2_MAX_STREAMS)
-        .max_local_error_reset_streams(64)
-        .max_pending_accept_reset_streams(20);
-    let socket = Rationed::new(stream, visitor.clone());
-    builder.serve_connection(TokioIo::new(socket), tunnel.for_peer(peer, visitor))
 }

@@ -18,7 +18,7 @@ use tracing::{Instrument as _, info, warn};
 use uuid::Uuid;
 
 use crate::{
-    Authenticated, Authenticator, Metrics, Registry, Rejection, Visitor,
+    Authenticated, Authenticator, Channel, Metrics, Registry, Rejection, Visitor,
     reader::{self, Watch},
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
@@ -75,6 +75,8 @@ pub struct LinkInfo {
     pub peer: Option<SocketAddr>,
     /// Host that was dialled, as `:authority` or Host say, lower case, without port.
     pub authority: String,
+    /// What TLS says of the connection.
+    pub channel: Channel,
     /// The connection, as long as nobody is known on it.
     pub visitor: Visitor,
 }
@@ -220,7 +222,7 @@ impl Inner {
         if self.draining.is_cancelled() {
             return Err(Rejection::Draining);
         }
-        self.authenticator.verify(request, &info.authority, unix_millis(), link::now())
+        self.authenticator.verify(request, &info.authority, &info.channel, unix_millis(), link::now())
     }
 
     fn refuse(&self, rejection: Rejection, link: &GatewayLink) {

@@ -6,9 +6,11 @@ use std::{
     time::Instant,
 };
 
-use proto::{AgentId, ConnectError, ConnectRequest, Secret, TokenId, auth, connect_error::Code, limits};
+use proto::{
+    AgentId, ChannelBinding, ConnectError, ConnectRequest, Secret, TokenId, auth, connect_error::Code, limits,
+};
 
-use crate::credentials::Credentials;
+use crate::{channel::Channel, credentials::Credentials};
 
 mod replay;
 #[cfg(test)]
@@ -59,6 +61,21 @@ pub enum Rejection {
         "the token may not claim this agent id: make one with `gateway-tunnel token new --agent-id <id>`"
     )]
     AgentIdNotAllowed,
+    /// The signature is bound to a TLS connection that does not end here.
+    #[error(
+        "the agent's signature is bound to its TLS connection, but this gateway sees no TLS: something in front of it ends TLS"
+    )]
+    NoTls,
+    /// The agent was told that there is no TLS here, and not by this gateway.
+    #[error(
+        "the agent was told that this gateway sees no TLS, and it does: somebody in between opens the connection and reads it"
+    )]
+    Intercepted,
+    /// The certificate is another agent's.
+    #[error(
+        "the client certificate is not this agent's: its common name or one of its DNS names must be the agent id"
+    )]
+    Certificate,
     /// No version is spoken by both sides.
     #[error("no common protocol version: this gateway speaks 1")]
     Version,
@@ -74,11 +91,11 @@ impl Rejection {
     /// The wire form. `server_time` is milliseconds since the Unix epoch; it is told only for clock skew.
     pub fn to_wire(self, server_time: i64) -> ConnectError {
         let (code, retry_after_ms) = match self {
-            Self::Malformed(_) => (Code::Protocol, 0),
-            Self::Unauthenticated => (Code::Unauthenticated, 0),
+            Self::Malformed(_) | Self::NoTls => (Code::Protocol, 0),
+            Self::Unauthenticated | Self::Intercepted => (Code::Unauthenticated, 0),
             Self::ClockSkew => (Code::ClockSkew, 0),
             Self::Replayed => (Code::Replayed, 0),
-            Self::AgentIdNotAllowed => (Code::AgentIdNotAllowed, 0),
+            Self::AgentIdNotAllowed | Self::Certificate => (Code::AgentIdNotAllowed, 0),
             Self::Version => (Code::Version, 0),
             Self::Busy => (Code::Limit, 5_000),
             Self::Draining => (Code::Unavailable, 1_000),
@@ -115,7 +132,7 @@ impl Authenticator {
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
     }
 
-    /// Checks a request. `authority` is the host that the link says was dialled; `clock` is this host's time in
+    /// Checks a request. `authority` is the host that the link says was dialled, `channel` what TLS says of it; `clock` is this host's time in
     /// milliseconds since the Unix epoch, `now` the same moment on the monotonic clock.
     ///
     /// # Errors
@@ -124,10 +141,12 @@ impl Authenticator {
         &self,
         request: ConnectRequest,
         authority: &str,
+        channel: &Channel,
         clock: i64,
         now: Instant,
     ) -> Result<Authenticated, Rejection> {
         let agent_id = well_formed(&request)?;
+        let binding = binding(&request, channel)?;
         let skew = limits::CLOCK_SKEW.as_millis();
         let in_time = request
             .timestamp
@@ -137,9 +156,12 @@ impl Authenticator {
         let credentials = self.credentials();
         let grant = credentials.grant(&request.token);
         let secret = grant.map_or(&self.dummy, |grant| &grant.secret);
-        let signed = self.is_signed(&request, secret, authority);
+        let signed = self.is_signed(&request, secret, authority, binding);
         let grant = grant.filter(|_| signed).ok_or(Rejection::Unauthenticated)?;
 
+        if request.channel_binding() == ChannelBinding::Unseen && channel.is_tls() {
+            return Err(Rejection::Intercepted);
+        }
         if !in_time {
             return Err(Rejection::ClockSkew);
         }
@@ -149,14 +171,17 @@ impl Authenticator {
         if !grant.may_claim(&agent_id) {
             return Err(Rejection::AgentIdNotAllowed);
         }
+        if !channel.is_certified(&agent_id) {
+            return Err(Rejection::Certificate);
+        }
         let token = TokenId::parse(&request.token).map_err(|_| Rejection::Unauthenticated)?;
         self.remember(&token, &request.nonce, now)?;
         Ok(Authenticated { agent_id, token, secret: grant.secret.clone(), request })
     }
 
-    fn is_signed(&self, request: &ConnectRequest, secret: &Secret, authority: &str) -> bool {
+    fn is_signed(&self, request: &ConnectRequest, secret: &Secret, authority: &str, binding: &[u8]) -> bool {
         let signed_for = |audience: &str| {
-            let transcript = auth::connect_transcript(request, audience, b"");
+            let transcript = auth::connect_transcript(request, audience, binding);
             auth::verify(secret, &transcript, &request.signature).is_ok()
         };
         let named = request.audience.as_str();
@@ -174,6 +199,17 @@ impl Authenticator {
             Replay::Seen => Err(Rejection::Replayed),
             Replay::Full => Err(Rejection::Busy),
         }
+    }
+}
+
+/// What stands in the transcript for the channel. That an agent says which it is is not signed itself, and need not be: with
+/// another the signature is wrong.
+fn binding<'a>(request: &ConnectRequest, channel: &'a Channel) -> Result<&'a [u8], Rejection> {
+    match ChannelBinding::try_from(request.channel_binding) {
+        Ok(ChannelBinding::None) => Ok(b""),
+        Ok(ChannelBinding::TlsExporter) => channel.binding().ok_or(Rejection::NoTls),
+        Ok(ChannelBinding::Unseen) => Ok(auth::UNSEEN),
+        Err(_) => Err(Rejection::Malformed("a channel binding of an unknown kind")),
     }
 }
 

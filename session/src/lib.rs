@@ -2,6 +2,7 @@
 //!
 //! - [`Acceptor`]: the seam. A transport gives it the stream of frames it reads and gets the stream it shall write.
 //! - [`Authenticator`]: the only maker of [`Authenticated`], from [`Credentials`] that can be exchanged at any time.
+//! - [`Channel`]: what is known of the connection below a link, where TLS ends here.
 //! - [`Lobby`]: where connections wait that no agent was accepted on yet, so many and so long.
 //! - [`Registry`]: agent id to live sessions; a late goodbye cannot remove its heir.
 //! - [`Session`]: one agent's link; [`Session::call`] opens an exchange on it.
@@ -12,6 +13,7 @@
 
 mod acceptor;
 mod auth;
+mod channel;
 mod credentials;
 mod head;
 mod lobby;
@@ -23,6 +25,7 @@ mod sweeper;
 
 pub use acceptor::{Acceptor, LinkInfo, PublicUrls, Terms};
 pub use auth::{Authenticated, Authenticator, Rejection};
+pub use channel::Channel;
 pub use credentials::{AgentIdPattern, Credentials, Grant};
 pub use head::ResponseHead;
 pub use lobby::{Lobby, LobbyLimits, Visitor};

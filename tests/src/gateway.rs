@@ -135,5 +135,6 @@ fn config(limits: Limits, tokens: PathBuf) -> Config {
         ws_origins: Vec::new(),
         limits,
         edge: EdgeConfig::default(),
+        tls: None,
     }
 }

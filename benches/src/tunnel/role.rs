@@ -150,6 +150,7 @@ fn gateway_config() -> gateway::Config {
         ws_origins: Vec::new(),
         limits: Limits::default(),
         edge: EdgeConfig::default(),
+        tls: None,
     }
 }
 

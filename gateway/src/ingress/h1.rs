@@ -94,7 +94,7 @@ pub(crate) async fn serve(
     match run(&mut connection, &client, &ingress).await {
         // What is closed behind unread bytes is reset, and the answer may be lost on its way.
         Ok(Ended::Unread) => connection.linger(LINGER).await,
-        Ok(Ended::Read) => {}
+        Ok(Ended::Read) => connection.close(LINGER).await,
         Err(broken) => debug!(peer = %client.addr, %broken, "connection ended"),
     }
 }

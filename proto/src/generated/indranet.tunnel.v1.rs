@@ -573,6 +573,8 @@ pub enum ChannelBinding {
     None = 0,
     /// RFC 9266 value is part of the transcript
     TlsExporter = 1,
+    /// the agent speaks TLS, and was told that the gateway sees none. A gateway that
+    Unseen = 2,
 }
 impl ChannelBinding {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -583,6 +585,7 @@ impl ChannelBinding {
         match self {
             Self::None => "CHANNEL_BINDING_NONE",
             Self::TlsExporter => "CHANNEL_BINDING_TLS_EXPORTER",
+            Self::Unseen => "CHANNEL_BINDING_UNSEEN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -590,6 +593,7 @@ impl ChannelBinding {
         match value {
             "CHANNEL_BINDING_NONE" => Some(Self::None),
             "CHANNEL_BINDING_TLS_EXPORTER" => Some(Self::TlsExporter),
+            "CHANNEL_BINDING_UNSEEN" => Some(Self::Unseen),
             _ => None,
         }
     }

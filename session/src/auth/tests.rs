@@ -33,7 +33,7 @@ fn signed(mut request: ConnectRequest, secret: &Secret, audience: &str) -> Conne
 }
 
 fn verify(authenticator: &Authenticator, request: ConnectRequest) -> Result<Authenticated, Rejection> {
-    authenticator.verify(request, HOST, CLOCK, Instant::now())
+    authenticator.verify(request, HOST, &Channel::plain(), CLOCK, Instant::now())
 }
 
 #[test]

@@ -1,0 +1,144 @@
+//! The ports of agents: TLS or not, then the transport's own protocol, within the patience of the lobby.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::future::Either;
+use http::Request;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use proto::limits;
+use session::{Channel, Lobby, Visitor};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+use ws_bridge::server::Bridge;
+
+use crate::{
+    connections::Connection,
+    grpc::GrpcService,
+    stranger::{self, Rationed},
+    tls::Door,
+};
+
+/// Room for the largest head that is taken, and the buffer that bodies are read with.
+const READ_BUFFER: usize = limits::MAX_HEAD_BYTES;
+
+/// Agents over gRPC.
+#[derive(Clone)]
+pub(crate) struct Grpc {
+    pub(crate) lobby: Lobby,
+    pub(crate) door: Door,
+    pub(crate) tunnel: GrpcService,
+}
+
+/// Agents over WebSocket.
+#[derive(Clone)]
+pub(crate) struct WebSocket {
+    pub(crate) lobby: Lobby,
+    pub(crate) door: Door,
+    pub(crate) bridge: Arc<Bridge>,
+    pub(crate) header_timeout: Duration,
+}
+
+impl Grpc {
+    /// Serves one connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub(crate) fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        pause: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let Self { lobby, door, tunnel } = self.clone();
+        if let Door::Plain = door {
+            let stream = std::future::ready(Some(stream));
+            let connection = move |stream, visitor| http2(stream, &tunnel, peer, Channel::plain(), visitor);
+            return Either::Left(stranger::serve(lobby, peer, pause, stream, connection));
+        }
+        let connection = move |(stream, channel), visitor| http2(stream, &tunnel, peer, channel, visitor);
+        Either::Right(stranger::serve(lobby, peer, pause, door.agent(stream, peer), connection))
+    }
+}
+
+impl WebSocket {
+    /// Serves one connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the connection.
+    pub(crate) fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        pause: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let Self { lobby, door, bridge, header_timeout } = self.clone();
+        let builder = http1_builder(header_timeout);
+        if let Door::Plain = door {
+            let stream = std::future::ready(Some(stream));
+            let connection =
+                move |stream, visitor| ws(stream, &builder, bridge, peer, Channel::plain(), visitor);
+            return Either::Left(stranger::serve(lobby, peer, pause, stream, connection));
+        }
+        let connection =
+            move |(stream, channel), visitor| ws(stream, &builder, bridge, peer, channel, visitor);
+        Either::Right(stranger::serve(lobby, peer, pause, door.agent(stream, peer), connection))
+    }
+}
+
+/// HTTP/1.1 as hyper serves it on the ports that are not for clients.
+pub(crate) fn http1_builder(header_timeout: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // Without a timer the time-out would silently do nothing.
+    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(READ_BUFFER);
+    builder
+}
+
+fn ws<S>(
+    stream: S,
+    builder: &http1::Builder,
+    bridge: Arc<Bridge>,
+    peer: SocketAddr,
+    channel: Channel,
+    visitor: Visitor,
+) -> impl Connection + Send + use<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = bridge.answer(request, peer, channel.clone(), visitor.clone());
+        std::future::ready(Ok::<_, Infallible>(answer))
+    });
+    builder.serve_connection(TokioIo::new(stream), service).with_upgrades()
+}
+
+fn http2<S>(
+    stream: S,
+    tunnel: &GrpcService,
+    peer: SocketAddr,
+    channel: Channel,
+    visitor: Visitor,
+) -> impl Connection + Send + use<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(limits::H2_STREAM_WINDOW)
+        .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
+        .max_frame_size(limits::H2_MAX_FRAME_SIZE)
+        .max_header_list_size(limits::H2_MAX_HEADER_LIST)
+        .max_concurrent_streams(limits::H2_MAX_STREAMS)
+        .max_local_error_reset_streams(64)
+        .max_pending_accept_reset_streams(20);
+    let socket = Rationed::new(stream, visitor.clone());
+    builder.serve_connection(TokioIo::new(socket), tunnel.for_peer(peer, channel, visitor))
+}
