@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use proto::{AgentId, Credential, limits};
 
-use crate::{Proxies, UpstreamTls};
+use crate::{ChannelBinding, GatewayTls, Proxies, UpstreamTls};
 
 /// Everything an agent needs to run, checked. [`Config::new`] has the defaults.
 #[derive(Clone, Debug)]
@@ -19,6 +19,10 @@ pub struct Config {
     pub gateways: Vec<GatewayUrl>,
     /// What may stand between here and there.
     pub proxies: Proxies,
+    /// Whom to believe that it is such a gateway, and how to show who this agent is, where TLS is spoken.
+    pub gateway_tls: GatewayTls,
+    /// Whether signatures are bound to the connection that they travel on.
+    pub channel_binding: ChannelBinding,
     /// The name to be reachable under.
     pub agent_id: AgentId,
     /// What to sign with.
@@ -46,6 +50,8 @@ impl Config {
             host: HostField::Preserve,
             gateways,
             proxies: Proxies::none(),
+            gateway_tls: GatewayTls::default(),
+            channel_binding: ChannelBinding::default(),
             agent_id,
             credential,
             max_retries: None,

@@ -1,7 +1,7 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    Config, GatewayUrl, connect_request,
+    ChannelBinding, Config, GatewayUrl,
+    connect_request::{self, Binding},
     dial::{self, DialError, Inbound},
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Connector {
     pub(crate) instance_id: Uuid,
     /// What to add to this host's clock to get the gateway's, in milliseconds.
     clock_offset: AtomicI64,
+    /// Addresses whose gateway said that it sees no TLS.
+    unseen: Mutex<Vec<GatewayUrl>>,
     budget: Budget,
 }
 
@@ -70,7 +73,6 @@ impl ConnectFailure {
     /// Whether trying again with the same settings is hopeless.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Dial(DialError::Unsupported(_)) => true,
             Self::Refused(error) => !error.retryable || error.code() == Code::ClockSkew,
             _ => false,
         }
@@ -90,14 +92,47 @@ impl ConnectFailure {
 impl Connector {
     pub(crate) fn new(config: Arc<Config>) -> Self {
         let budget = Budget::new(limits::PROCESS_BUDGET);
-        Self { config, instance_id: Uuid::new_v4(), clock_offset: AtomicI64::new(0), budget }
+        Self {
+            config,
+            instance_id: Uuid::new_v4(),
+            clock_offset: AtomicI64::new(0),
+            unseen: Mutex::default(),
+            budget,
+        }
     }
 
-    /// Dials `url` and authenticates.
+    /// Dials `url` and authenticates. A gateway that sees no TLS although we do is asked again without its value; if it sees
+    /// some after all, it knows that somebody else said so.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
     pub(crate) async fn connect(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+        let was_unseen = self.is_unseen(url);
+        let outcome = self.connect_as_known(url).await;
+        let may_give_way = url.tls && self.config.channel_binding == ChannelBinding::Auto;
+        match refused_with(&outcome) {
+            Some(Code::Protocol) if may_give_way && !was_unseen => {
+                self.set_unseen(url, true);
+                let outcome = self.connect_as_known(url).await;
+                match &outcome {
+                    Ok(_) => tracing::warn!(
+                        "{url}: TLS ends before the gateway, so that its end can read everything; the signature is not \
+                         bound to the connection (--channel-binding require would refuse this)"
+                    ),
+                    Err(_) => self.set_unseen(url, false),
+                }
+                outcome
+            }
+            // What stood in front of the gateway may have gone.
+            Some(Code::Unauthenticated) if was_unseen => {
+                self.set_unseen(url, false);
+                self.connect_as_known(url).await
+            }
+            _ => outcome,
+        }
+    }
+
+    async fn connect_as_known(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         match self.attempt(url).await {
             Err(ConnectFailure::Refused(error)) if error.code() == Code::ClockSkew => {
                 let offset_ms = error.server_time.saturating_sub(unix_millis());
@@ -111,6 +146,7 @@ impl Connector {
 
     async fn attempt(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         let (link, outbound) = Link::new(self.settings());
+        let Config { proxies, gateway_tls, credential, .. } = &*self.config;
         let nonce: [u8; auth::NONCE_LEN] = rand::random();
         let request = connect_request::signed(
             &self.config.agent_id,
@@ -121,8 +157,12 @@ impl Connector {
             nonce,
             self.config.max_concurrent,
         );
-        link.table().push_control(request);
-        let mut inbound = dial::dial(url, &self.config.proxies, outbound).await?;
+        let mut bound = Binding::None;
+        let introduce = |binding| {
+            bound = self.binding(url, binding);
+            link.table().push_control(bound.bind(request, credential));
+        };
+        let mut inbound = dial::dial(url, proxies, gateway_tls, introduce, outbound).await?;
         let first =
             timeout(limits::CONNECT_TIMEOUT, inbound.next()).await.map_err(|_| ConnectFailure::Silent)?;
         let frame = match first {
@@ -137,13 +177,34 @@ impl Connector {
                 link.table().agree(max_concurrent, accepted.initial_window);
                 Ok(Ready { link, inbound, accepted })
             }
-            Some(gateway_frame::Frame::Error(error)) => Err(ConnectFailure::Refused(error)),
+            Some(gateway_frame::Frame::Error(error)) => Err(ConnectFailure::Refused(hinted(error, bound))),
             _ => {
                 link.close(CloseReason::Protocol("expected ConnectAccepted".into()));
                 Err(ConnectFailure::Ended(
                     "its first frame was neither ConnectAccepted nor ConnectError".into(),
                 ))
             }
+        }
+    }
+
+    /// What is signed of a connection of which `binding` can be said.
+    fn binding(&self, url: &GatewayUrl, binding: Binding) -> Binding {
+        match (binding, self.config.channel_binding) {
+            (Binding::Tls(_), ChannelBinding::None) => Binding::None,
+            (Binding::Tls(_), ChannelBinding::Auto) if self.is_unseen(url) => Binding::Unseen,
+            (binding, _) => binding,
+        }
+    }
+
+    fn is_unseen(&self, url: &GatewayUrl) -> bool {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).contains(url)
+    }
+
+    fn set_unseen(&self, url: &GatewayUrl, is_unseen: bool) {
+        let mut unseen = self.unseen.lock().unwrap_or_else(PoisonError::into_inner);
+        unseen.retain(|other| other != url);
+        if is_unseen {
+            unseen.push(url.clone());
         }
     }
 
@@ -165,6 +226,23 @@ impl Connector {
             budget: self.budget.clone(),
         }
     }
+}
+
+fn refused_with(outcome: &Result<Ready, ConnectFailure>) -> Option<Code> {
+    match outcome {
+        Err(ConnectFailure::Refused(error)) => Some(error.code()),
+        _ => None,
+    }
+}
+
+/// A signature that is bound to a connection is wrong on every other, which the gateway cannot tell from a wrong token.
+fn hinted(mut error: ConnectError, bound: Binding) -> ConnectError {
+    if error.code() == Code::Unauthenticated && matches!(bound, Binding::Tls(_)) {
+        error.message.push_str(
+            "; if they are right, something between this agent and the gateway opens their TLS connection and reads it",
+        );
+    }
+    error
 }
 
 fn unix_millis() -> i64 {
