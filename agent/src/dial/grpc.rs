@@ -50,7 +50,13 @@ where
             tracing::debug!(%error, "connection to the gateway ended");
         }
     }));
-    let refused = |status: Status| DialError::Stream(describe(&status));
+    let refused = |status: Status| {
+        let hint = match status.code() {
+            Code::Unknown | Code::Internal if !url.tls => "; if it speaks TLS, dial grpcs://",
+            _ => "",
+        };
+        DialError::Stream(describe(&status) + hint)
+    };
     let response = sender.send_request(call(url, outbound)).await.map_err(status).map_err(refused)?;
     let ended = check(&response).map_err(refused)?;
     let (head, body) = response.into_parts();

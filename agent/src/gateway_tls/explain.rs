@@ -27,7 +27,8 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             let names = match error {
                 CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => {
-                    format!(" (it is for {})", presented.join(", "))
+                    let names: Vec<_> = presented.iter().map(|name| plain(name)).collect();
+                    format!(" (it is for {})", names.join(", "))
                 }
                 _ => String::new(),
             };
@@ -41,6 +42,12 @@ fn of_certificate(error: &CertificateError) -> String {
         }
         other => format!("the gateway's certificate cannot be trusted: {other}"),
     }
+}
+
+/// A name without the words of the library that say of which kind it is.
+fn plain(name: &str) -> &str {
+    let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(name).trim_matches('"')
 }
 
 fn of_alert(alert: AlertDescription) -> Option<String> {

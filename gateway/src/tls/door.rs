@@ -64,7 +64,15 @@ impl Door {
         match self {
             Self::Plain => Err(io::ErrorKind::Unsupported.into()),
             Self::Either(tls, port) | Self::Tls(tls, port) => {
-                TlsAcceptor::from(tls.config(*port)).accept(stream).await
+                let handshake = TlsAcceptor::from(tls.config(*port)).accept(stream).into_fallible();
+                match handshake.await {
+                    Ok(stream) => Ok(stream),
+                    Err((error, mut stream)) => {
+                        // The alert says what is wrong, and unread bytes would destroy it on its way.
+                        linger(&mut stream).await;
+                        Err(error)
+                    }
+                }
             }
         }
     }
@@ -109,15 +117,20 @@ fn channel(stream: &TlsStream<TcpStream>) -> Channel {
 
 /// Tells a client without TLS that it needs some, and closes the connection without destroying that answer.
 pub(crate) async fn refuse(mut stream: TcpStream) {
-    let farewell = async {
-        stream.write_all(SPEAK_TLS).await?;
+    if stream.write_all(SPEAK_TLS).await.is_ok() {
+        linger(&mut stream).await;
+    }
+}
+
+/// Ends our direction and reads on for a moment. Who does not wait for our last words does not want them.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
+    let rest = async {
         stream.shutdown().await?;
         let mut rest = [0; 4096];
         while stream.read(&mut rest).await? > 0 {}
         Ok::<_, io::Error>(())
     };
-    // Who does not wait for it does not want it.
-    let _ = timeout(FAREWELL, farewell).await;
+    let _ = timeout(FAREWELL, rest).await;
 }
 
 #[cfg(test)]
