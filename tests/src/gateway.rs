@@ -40,6 +40,14 @@ impl Gateway {
         Self::run(bound, config)
     }
 
+    /// A gateway with a configuration of the scenario's choice.
+    pub async fn start_as(adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(Limits::default(), PathBuf::new());
+        adjust(&mut config);
+        let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
+        Self::run(bound, config)
+    }
+
     /// A gateway that follows a token file.
     pub async fn start_with_tokens(tokens: PathBuf) -> Self {
         let config = config(Limits::default(), tokens);
@@ -72,6 +80,14 @@ impl Gateway {
     /// Where clients connect.
     pub fn http(&self) -> SocketAddr {
         self.addresses.http
+    }
+
+    /// Where clients connect over TLS.
+    ///
+    /// # Panics
+    /// If nobody can.
+    pub fn https(&self) -> SocketAddr {
+        self.addresses.https.unwrap()
     }
 
     /// Where agents connect that speak `transport`.

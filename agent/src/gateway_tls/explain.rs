@@ -19,7 +19,8 @@ pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
 
 fn of_certificate(error: &CertificateError) -> String {
     match error {
-        CertificateError::UnknownIssuer => {
+        // Who signed it may have the name of somebody that is trusted, and another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the gateway's certificate is signed by nobody that this machine trusts: name who signed it with --ca-file \
              FILE. If it should be trusted, something in between may show a certificate of its own"
                 .to_owned()

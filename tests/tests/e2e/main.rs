@@ -18,4 +18,5 @@ mod routing;
 mod streaming;
 mod switching;
 mod threats;
+mod tls;
 mod troubles;
