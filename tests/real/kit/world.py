@@ -112,11 +112,12 @@ class Gateway:
         self.http, self.grpc, self.ws, self.admin = (free_port() for _ in range(4))
         self.credentials = {}
         self.process = None
+        self.tls = "--tls-cert" in flags
 
     @property
     def url(self):
         """What an agent dials."""
-        return f"{self.world.transport}://127.0.0.1:{self.link_port}"
+        return f"{self.world.transport}{'s' if self.tls else ''}://127.0.0.1:{self.link_port}"
 
     @property
     def link_port(self):

@@ -78,6 +78,7 @@ fn every_test_that_the_table_names_exists() {
         let (module, name) = path.rsplit_once("::").unwrap();
         let file = match module.split_once("::") {
             Some(("gateway", module)) => format!("gateway/src/{}.rs", module.replace("::", "/")),
+            Some(("session", module)) => format!("session/src/{}.rs", module.replace("::", "/")),
             Some(("http1", module)) => format!("http1/tests/{module}.rs"),
             _ => format!("tests/tests/e2e/{}.rs", module.replace("::", "/")),
         };
