@@ -65,7 +65,8 @@ where
 }
 
 fn call(url: &GatewayUrl, outbound: Outbound) -> Request<Body> {
-    let uri = Uri::builder().scheme("http").authority(url.authority()).path_and_query(PATH);
+    let scheme = if url.tls { "https" } else { "http" };
+    let uri = Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(PATH);
     let uri = uri.build().expect("host and port were checked when the URL was parsed");
     let mut request = Request::new(Body { outbound, batch: Batch::default() });
     *request.method_mut() = Method::POST;
