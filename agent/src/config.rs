@@ -15,6 +15,8 @@ pub struct Config {
     pub upstream_tls: UpstreamTls,
     /// What services see as `host`.
     pub host: HostField,
+    /// Whether clients may speak TLS with the local service itself, past the gateway.
+    pub passthrough: bool,
     /// Where to dial, in the order in which to try; never empty.
     pub gateways: Vec<GatewayUrl>,
     /// What may stand between here and there.
@@ -48,6 +50,7 @@ impl Config {
             routes: Vec::new(),
             upstream_tls: UpstreamTls::default(),
             host: HostField::Preserve,
+            passthrough: false,
             gateways,
             proxies: Proxies::none(),
             gateway_tls: GatewayTls::default(),

@@ -9,7 +9,9 @@ use std::{
 
 use futures_util::StreamExt as _;
 use link::{Budget, CloseReason, Link, ReaderGone, Settings};
-use proto::{AgentFrame, ConnectAccepted, ConnectError, auth, connect_error::Code, gateway_frame, limits};
+use proto::{
+    AgentFrame, ConnectAccepted, ConnectError, Feature, auth, connect_error::Code, gateway_frame, limits,
+};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -148,7 +150,7 @@ impl Connector {
         let (link, outbound) = Link::new(self.settings());
         let Config { proxies, gateway_tls, credential, .. } = &*self.config;
         let nonce: [u8; auth::NONCE_LEN] = rand::random();
-        let request = connect_request::signed(
+        let mut request = connect_request::signed(
             &self.config.agent_id,
             &self.config.credential,
             &url.host,
@@ -157,6 +159,9 @@ impl Connector {
             nonce,
             self.config.max_concurrent,
         );
+        if self.config.passthrough {
+            request.features.push(Feature::Passthrough.into());
+        }
         let mut bound = Binding::None;
         let introduce = |binding| {
             bound = self.binding(url, binding);

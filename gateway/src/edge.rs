@@ -150,6 +150,12 @@ impl Edge {
         Ok(Admission { client, policy: policy.cloned(), body })
     }
 
+    /// Whether a client may have a connection to an agent's service. What is said on it nobody here can judge.
+    pub(crate) fn lets_pass(&self, agent_id: &AgentId, client: &Client) -> bool {
+        let rules = self.rules();
+        rules.policy(agent_id).is_none_or(|policy| policy.permits(client.addr.ip().to_canonical()))
+    }
+
     fn visitor(&self, client: &Client, head: &Head) -> IpAddr {
         if client.is_trusted {
             self.trusted.visitor(client.addr.ip(), &head.fields)

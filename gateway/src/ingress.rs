@@ -30,6 +30,7 @@ mod download;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod head;
+mod passthrough;
 pub(crate) mod public;
 mod request;
 

@@ -10,6 +10,7 @@
 mod certificates;
 mod door;
 mod files;
+mod hello;
 mod names;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
@@ -24,6 +25,7 @@ use rustls::{
 use certificates::Certificates;
 pub(crate) use door::{Door, is_handshake, refuse};
 pub use files::TlsFileError;
+pub(crate) use hello::{Hello, hello};
 
 /// How a gateway speaks TLS.
 #[derive(Clone, Debug)]

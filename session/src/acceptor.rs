@@ -342,7 +342,14 @@ impl Inner {
 }
 
 fn common_features(request: &ConnectRequest) -> Vec<i32> {
-    let ours = [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain, Feature::Health];
+    let ours = [
+        Feature::Trailers,
+        Feature::Upgrade,
+        Feature::Informational,
+        Feature::Drain,
+        Feature::Health,
+        Feature::Passthrough,
+    ];
     ours.map(i32::from).into_iter().filter(|feature| request.features.contains(feature)).collect()
 }
 

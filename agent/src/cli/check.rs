@@ -90,6 +90,7 @@ impl Checked {
             gateway_tls,
             channel_binding,
             host: host(settings.host)?,
+            passthrough: settings.passthrough.unwrap_or_default(),
             routes: route::routes(&settings.route, settings.routes, protocol)?,
             proxies: proxy::proxies(settings.proxy.as_ref())?,
             max_retries: settings.max_retries,
@@ -103,7 +104,7 @@ impl Checked {
 
     /// The settings that would give the same again, but for the token and the files that are named.
     pub(super) fn into_settings(self) -> Settings {
-        let Config { upstream, host, routes, gateways, agent_id, .. } = self.config;
+        let Config { upstream, host, passthrough, routes, gateways, agent_id, .. } = self.config;
         let Config { max_retries, grace_period, max_concurrent, channel_binding, .. } = self.config;
         let routes = routes.into_iter().map(|route| RouteSettings {
             prefix: if route.prefix.is_empty() { "/".to_owned() } else { route.prefix },
@@ -116,6 +117,7 @@ impl Checked {
             upstream_ca: None,
             upstream_insecure: None,
             host: Some(host.to_string()),
+            passthrough: Some(passthrough),
             route: Vec::new(),
             routes: routes.collect(),
             gateway: gateways.iter().map(GatewayUrl::to_string).collect(),

@@ -34,6 +34,18 @@ pub(super) struct Settings {
     /// What the service sees as host: preserve (the client's), upstream (its own), or a name [default: preserve]
     #[arg(long, env = "INDRANET_HOST", value_name = "HOST")]
     pub(super) host: Option<String>,
+    /// Let clients speak TLS with the service itself, for the host names that the gateway passes through: it needs a certificate
+    /// of its own, and the gateway sees nothing
+    #[arg(
+        long,
+        env = "INDRANET_PASSTHROUGH",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) passthrough: Option<bool>,
     /// Another service for the paths below a prefix: /api=4000 or /api=http://127.0.0.1:4000. May be repeated; the longest
     /// prefix decides
     #[arg(long, env = "INDRANET_ROUTE", value_name = "PREFIX=TARGET", value_delimiter = ',')]
@@ -135,6 +147,7 @@ cli::layer!(Settings {
     upstream_ca,
     upstream_insecure,
     host,
+    passthrough,
     route,
     gateway,
     proxy,

@@ -111,6 +111,11 @@ impl Policy {
         self.authenticate(head, visit, limiter)
     }
 
+    /// Whether an address may ask at all.
+    pub(super) fn permits(&self, visitor: IpAddr) -> bool {
+        self.access.permits(visitor)
+    }
+
     fn limit(&self, visit: Visit<'_>, limiter: &Limiter) -> Result<(), IngressError> {
         let Visit { agent_id, visitor, now, .. } = visit;
         if let Some(rate) = self.rate_per_client {

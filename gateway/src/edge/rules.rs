@@ -9,6 +9,7 @@ use super::{Policies, host::Hosts, policy::Policy};
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
     hosts: Hosts,
+    sealed: Hosts,
     /// Of the agents that have a table; an agent's table may take back what the defaults ask.
     policies: HashMap<AgentId, Option<Arc<Policy>>>,
     /// Of all the others.
@@ -17,10 +18,11 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(super) fn new(policies: &Policies) -> Self {
-        let Policies { agents, defaults, hosts } = policies;
+        let Policies { agents, defaults, hosts, sealed } = policies;
         let policy = |settings| Policy::new(settings).map(Arc::new);
         Self {
             hosts: hosts.clone(),
+            sealed: sealed.clone(),
             policies: agents.iter().map(|agent| (agent.id.0.clone(), policy(agent.over(defaults)))).collect(),
             default: policy(defaults.clone()),
         }
@@ -29,6 +31,16 @@ impl Rules {
     /// The host names that agents have besides those that their ids give them.
     pub(crate) fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// Whether the TLS of any client is not for the gateway.
+    pub(crate) fn passes_through(&self) -> bool {
+        !self.sealed.is_empty()
+    }
+
+    /// The agent whose service ends the TLS of clients that ask for `name`.
+    pub(crate) fn sealed(&self, name: &str) -> Option<&AgentId> {
+        self.sealed.exactly(name).or_else(|| self.sealed.below(name))
     }
 
     pub(super) fn policy(&self, agent_id: &AgentId) -> Option<&Arc<Policy>> {

@@ -12,16 +12,24 @@ use super::{
     Ingress,
     h1::{self, Patience},
     h2,
+    passthrough::{self, Sealed},
 };
 use crate::{
     client::Client,
     edge::proxy_protocol::{self, Header},
     socket::{Rewound, Socket},
-    tls::{self, Door},
+    tls::{self, Door, Hello},
 };
 
 /// Room for the first bytes, which are a request as a rule.
 const ROOM: usize = 4 * 1024;
+
+/// How a connection begins.
+enum Start {
+    Http(Begun),
+    /// With TLS that is not for us.
+    Sealed(Sealed),
+}
 
 /// A connection whose client is known, and which version it speaks.
 struct Begun {
@@ -57,17 +65,20 @@ pub(crate) async fn serve(
     };
     match begun {
         None => {}
-        Some(Begun { socket, read, client, version: Version::Two }) => {
+        Some(Start::Sealed(sealed)) => {
+            Box::pin(passthrough::serve(sealed, ingress, patience.write)).await;
+        }
+        Some(Start::Http(Begun { socket, read, client, version: Version::Two })) => {
             Box::pin(h2::serve(socket, read.freeze(), client, ingress, patience, pause)).await;
         }
-        Some(Begun { socket, read, client, version: Version::One }) => {
+        Some(Start::Http(Begun { socket, read, client, version: Version::One })) => {
             h1::serve(socket, read, client, ingress, patience, pause).await;
         }
     }
 }
 
 /// `None` if the client left without a word, or something else was said than there should be.
-async fn begin(mut stream: TcpStream, client: Client, door: &Door, ingress: &Ingress) -> Option<Begun> {
+async fn begin(mut stream: TcpStream, client: Client, door: &Door, ingress: &Ingress) -> Option<Start> {
     let mut read = BytesMut::new();
     let client = if ingress.edge.expects_proxy_header(&client) {
         introduced(&mut stream, &mut read, client, ingress).await?
@@ -81,14 +92,34 @@ async fn begin(mut stream: TcpStream, client: Client, door: &Door, ingress: &Ing
     }
     if read.first().is_none_or(|first| door.takes_plain(*first)) {
         let version = preface(&mut stream, &mut read).await?;
-        return Some(Begun { socket: Socket::Plain(stream), read, client, version });
+        return Some(Start::Http(Begun { socket: Socket::Plain(stream), read, client, version }));
     }
     if !tls::is_handshake(read[0]) {
         debug!(peer = %client.addr, "plain HTTP where TLS is needed");
         tls::refuse(stream).await;
         return None;
     }
-    secured(Rewound::new(read.freeze(), stream), client, door).await
+    if ingress.edge.rules().passes_through()
+        && let Some(name) = asked_for(&mut stream, &mut read).await?
+        && let Some(agent_id) = ingress.edge.rules().sealed(&name).cloned()
+    {
+        return Some(Start::Sealed(Sealed { stream, read: read.freeze(), name, agent_id, client }));
+    }
+    secured(Rewound::new(read.freeze(), stream), client, door).await.map(Start::Http)
+}
+
+/// The name that a client asks for. A greeting that is none is answered by whoever opens it.
+async fn asked_for(stream: &mut TcpStream, read: &mut BytesMut) -> Option<Option<String>> {
+    loop {
+        match tls::hello(read) {
+            Hello::Name(name) => return Some(name),
+            Hello::Malformed => return Some(None),
+            Hello::NeedMore => {}
+        }
+        if fill(stream, read).await? == 0 {
+            return None;
+        }
+    }
 }
 
 /// Agrees on keys, and on a version along the way. Without ALPN it is HTTP/1, whatever else the client says then.

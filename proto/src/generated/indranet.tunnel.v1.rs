@@ -611,6 +611,8 @@ pub enum Feature {
     Drain = 4,
     /// Health
     Health = 5,
+    /// CONNECT with upgrade "tls": a client's TLS, which the service ends itself
+    Passthrough = 6,
 }
 impl Feature {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -625,6 +627,7 @@ impl Feature {
             Self::Informational => "FEATURE_INFORMATIONAL",
             Self::Drain => "FEATURE_DRAIN",
             Self::Health => "FEATURE_HEALTH",
+            Self::Passthrough => "FEATURE_PASSTHROUGH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -636,6 +639,7 @@ impl Feature {
             "FEATURE_INFORMATIONAL" => Some(Self::Informational),
             "FEATURE_DRAIN" => Some(Self::Drain),
             "FEATURE_HEALTH" => Some(Self::Health),
+            "FEATURE_PASSTHROUGH" => Some(Self::Passthrough),
             _ => None,
         }
     }

@@ -34,7 +34,13 @@ over_every_transport![
     somebody_who_opens_the_connection_is_noticed,
     a_proxy_that_ends_tls_is_told_of,
     an_agent_that_was_lied_to_about_tls_is_told_so,
+    a_client_may_speak_tls_with_the_service_itself,
+    tls_is_not_passed_to_an_agent_that_does_not_take_it,
+    a_connection_that_is_passed_through_breaks_as_its_other_side_does,
 ];
+
+/// A host whose certificate the service has.
+const SEALED: &str = "shop.example.org";
 
 /// A gateway and an agent that is online over TLS, to a service.
 struct Scene {
@@ -448,4 +454,100 @@ async fn an_agent_that_was_lied_to_about_tls_is_told_so(transport: Transport) {
     let nowhere = Upstream::nowhere().await;
     let reason = refused(secure_at(transport, opener.addr(), nowhere, pki.trust())).await;
     assert!(reason.contains("somebody in between opens the connection"), "{reason}");
+}
+
+/// A gateway that passes [`SEALED`] through to [`AGENT`], and an agent in front of `upstream`.
+async fn passing(transport: Transport, upstream: std::net::SocketAddr, passthrough: bool) -> Scene {
+    let pki = Pki::new();
+    let usual = pki.usual();
+    let tls = pki.config(&[&usual]);
+    let gateway = Gateway::start_as(|config| {
+        config.tls = Some(tls);
+        config.edge = tests::edge(&format!(
+            "[[agent]]\nid = '{AGENT}'\npassthrough = ['{SEALED}']\n[[agent]]\nid = 'offline'\npassthrough = ['away.example.org']"
+        ));
+    })
+    .await;
+    let dialled = secure(transport, &gateway, upstream, pki.trust());
+    let mut agent = Agent::start_with(AgentConfig { passthrough, ..dialled });
+    agent.online().await;
+    Scene { pki, gateway, _agent: agent }
+}
+
+async fn a_client_may_speak_tls_with_the_service_itself(transport: Transport) {
+    let own = Pki::new();
+    let issued = own.issue("shop", &[SEALED]);
+    let service = Service::echo().await;
+    let front = Opener::start(&own, &issued, &[(service.addr(), Onward::Plain)]).await;
+    let scene = passing(transport, front.addr(), true).await;
+
+    let stream = own.connect(&scene.gateway, SEALED, H1_ONLY).await.unwrap();
+    assert_eq!(
+        stream.get_ref().1.peer_certificates().unwrap()[0],
+        issued.der,
+        "the service's own certificate"
+    );
+    let mut client = Wire::secure(stream);
+    let body = noise(3_000_000);
+    for _ in 0..2 {
+        let answer = client.ask(&Request::post("/").host(SEALED).body(&body)).await;
+        assert_eq!(answer.head.status(), 200);
+        assert!(answer.body == body);
+        assert_eq!(answer.head.value("x-request-id"), None, "the gateway has seen nothing of it");
+    }
+    drop(client);
+    scene.gateway.idle().await;
+    // Other names are the gateway's.
+    scene.h1().await;
+    own.connect(&scene.gateway, &host(), H1_ONLY).await.unwrap_err();
+}
+
+async fn tls_is_not_passed_to_an_agent_that_does_not_take_it(transport: Transport) {
+    let nowhere = Upstream::nowhere().await;
+    let scene = passing(transport, nowhere, false).await;
+    for name in [SEALED, "away.example.org"] {
+        let error = scene.pki.connect(&scene.gateway, name, H1_ONLY).await.unwrap_err();
+        assert!(error.to_string().contains("UnrecognisedName"), "{error}");
+    }
+    scene.gateway.counted("upstream_refused", 1).await;
+    scene.gateway.counted("agent_offline", 1).await;
+}
+
+async fn a_connection_that_is_passed_through_breaks_as_its_other_side_does(transport: Transport) {
+    let upstream = Upstream::start().await;
+    let scene = passing(transport, upstream.addr(), true).await;
+    let client = async {
+        let error = scene.pki.connect(&scene.gateway, SEALED, H1_ONLY).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    };
+    let service = async {
+        let mut service = upstream.accept().await;
+        assert_eq!(service.reader.exactly(1).await.unwrap(), [22], "the client's greeting");
+        service.reset();
+    };
+    tokio::join!(client, service);
+    scene.gateway.idle().await;
+
+    // The other way round.
+    let mut client = TcpStream::connect(scene.gateway.https()).await.unwrap();
+    let service = async {
+        let mut service = upstream.accept().await;
+        service.reader.exactly(1).await.unwrap();
+        service
+    };
+    let hello = greeting(&scene.pki);
+    let (sent, mut service) = tokio::join!(client.write_all(&hello), service);
+    sent.unwrap();
+    client.set_zero_linger().unwrap();
+    drop(client);
+    service.reader.rest().await;
+    scene.gateway.idle().await;
+}
+
+/// What a client begins with that asks for [`SEALED`].
+fn greeting(pki: &Pki) -> Vec<u8> {
+    let mut client = rustls::ClientConnection::new(pki.client(H1_ONLY), SEALED.try_into().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    bytes
 }
