@@ -5,7 +5,7 @@ import re
 from kit.client import curl
 from kit.data import MIB, data, sha256
 from kit.marks import limit
-from kit.process import free_port
+from kit.process import accepts, free_port
 from kit.waiting import same, until
 from kit.world import DOMAIN, require
 
@@ -16,10 +16,10 @@ OPENSSL = {"OPENSSL_CONF": "/dev/null"}
 class Authority:
     """Certificates that one check makes for itself, by openssl."""
 
-    def __init__(self, world):
-        self.world, self.openssl = world, require("openssl")
-        self.ca = world.folder / "ca.pem"
-        self._make("req", "-x509", *self._key("ca"), "-out", self.ca, "-days", "2", "-subj", "/CN=checks", "-addext", "basicConstraints=critical,CA:TRUE")
+    def __init__(self, world, name="ca"):
+        self.world, self.openssl, self.name = world, require("openssl"), name
+        self.ca = world.folder / f"{name}.pem"
+        self._make("req", "-x509", *self._key(name), "-out", self.ca, "-days", "2", "-subj", "/CN=checks", "-addext", "basicConstraints=critical,CA:TRUE")
 
     def issue(self, name, subject, *names):
         """The files of a certificate and its key; what was there is replaced, the key first."""
@@ -27,7 +27,7 @@ class Authority:
         cert, key, request, extensions = (folder / f"{name}.{kind}" for kind in ("pem", "key", "csr", "ext"))
         self._make("req", *self._key(name), "-out", request, "-subj", f"/CN={subject}")
         extensions.write_text("basicConstraints=CA:FALSE\n" + (f"subjectAltName={','.join(names)}\n" if names else ""))
-        self._make("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", folder / "ca.key", "-days", "2", "-out", cert, "-extfile", extensions)
+        self._make("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", folder / f"{self.name}.key", "-days", "2", "-out", cert, "-extfile", extensions)
         return cert, key
 
     def usual(self, subject="usual"):
@@ -158,3 +158,23 @@ def an_agent_says_what_is_wrong_with_tls(world):
     insecure = gateway.start_agent(9, flags=["--insecure-skip-verify", "--client-cert", own[0], "--client-key", own[1]])
     until(lambda: "online" in insecure.log(), "an agent that believes anybody is online", 10)
     assert "--insecure-skip-verify: the certificate of the gateway is NOT checked" in insecure.log(), insecure.log()
+
+
+def a_host_that_is_passed_through_shows_the_services_own_certificate(world):
+    authority, own, https, port = Authority(world), Authority(world, "own-ca"), free_port(), free_port()
+    cert, key = authority.usual()
+    shop = own.issue("shop", "the service itself", "DNS:shop.example.org")
+    config = world.folder / "gateway.toml"
+    config.write_text("[[agent]]\nid = 'myapp'\npassthrough = ['shop.example.org']\n")
+    gateway = world.gateway("--config", config, "--tls-cert", cert, "--tls-key", key, "--https", f"127.0.0.1:{https}")
+    world.start("s_server", [own.openssl, "s_server", "-accept", f"127.0.0.1:{port}", "-cert", shop[0], "-key", shop[1], "-www", "-quiet"], OPENSSL)
+    until(lambda: accepts(port), "the service listens", 10)
+    agent = gateway.start_agent(port, flags=["--ca-file", authority.ca, "--passthrough"])
+    until(lambda: agent.stdout(), "the agent is online", 10)
+    url = f"https://shop.example.org:{https}/"
+    reply = curl(url, "--cacert", own.ca)
+    same((reply.exit, reply.status), (0, 200), f"curl ({reply.error})")
+    same(curl(url, "--cacert", authority.ca).exit, 60, "curl that trusts the gateway's authority alone")
+    same(_subject(world, https, "shop.example.org"), "the service itself", "the certificate")
+    same(_subject(world, https, f"myapp.{DOMAIN}"), "usual", "the certificate of another name")
+    gateway.nothing_in_flight()
