@@ -35,8 +35,8 @@ pub(crate) enum DialError {
     Connect(#[source] std::io::Error),
     #[error("no answer within {} s", limits::CONNECT_TIMEOUT.as_secs())]
     Timeout,
-    #[error("the other side does not speak HTTP/2: {0}")]
-    Handshake(#[source] hyper::Error),
+    #[error("the other side does not answer in HTTP/2: {reason}{hint}")]
+    NoHttp2 { reason: String, hint: &'static str },
     #[error("the other side refused the stream: {0}")]
     Stream(String),
     #[error(transparent)]
