@@ -3,15 +3,15 @@
 //!
 //! - [`TlsConfig`]: which files, and what they are for.
 //! - `Tls`: what was read from them last. A connection keeps what it began with.
-//! - `Door`: what a port speaks.
+//! - `Security`: what a port speaks.
 //!
 //! Invariant: only TLS 1.2 and 1.3, and nothing before the handshake is over (no 0-RTT).
 
 mod certificates;
-mod door;
 mod files;
 mod hello;
 mod names;
+mod security;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -23,9 +23,9 @@ use rustls::{
 };
 
 use certificates::Certificates;
-pub(crate) use door::{Door, is_handshake, refuse};
 pub use files::TlsFileError;
 pub(crate) use hello::{Hello, hello};
+pub(crate) use security::{Security, is_handshake, refuse};
 
 /// How a gateway speaks TLS.
 #[derive(Clone, Debug)]
