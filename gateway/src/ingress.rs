@@ -87,8 +87,9 @@ impl Ingress {
         retry_after: Option<Duration>,
     ) -> Result<Arc<Session>, IngressError> {
         let is_known = || self.authenticator.credentials().knows(agent_id);
-        let may_come = || !self.draining.is_cancelled() && is_known();
-        self.dispatcher.find(agent_id, may_come).await.map_err(|unavailable| match unavailable {
+        // The agents of a gateway that ends come back to another one.
+        let patience = if self.draining.is_cancelled() { Duration::ZERO } else { Duration::MAX };
+        self.dispatcher.find(agent_id, patience, is_known).await.map_err(|unavailable| match unavailable {
             Unavailable::Offline if self.draining.is_cancelled() => IngressError::Draining,
             Unavailable::Offline if !is_known() => IngressError::AgentNotFound,
             unavailable => unsent(unavailable, retry_after),

@@ -286,6 +286,7 @@ impl Gateway {
                 () = drain.cancelled() => {}
             }
         }
+        ending.predecessor = ending.predecessor.take().map(Predecessor::keep);
         if let Some(name) = ports.name().filter(|_name| config.reuse_port) {
             let pauses = ending.clients.pauses().clone();
             let elder = Elder { name, ports, life: life.clone(), acceptor, registry, pauses };

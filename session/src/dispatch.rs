@@ -75,8 +75,8 @@ impl Dispatcher {
         Self { registry, allowance: Allowance::new(link::now()), metrics }
     }
 
-    /// A session for a request that has not been sent yet. Ready at once, unless there is none and `is_known` says that the
-    /// agent exists: then it may come back in a moment.
+    /// A session for a request that has not been sent yet. Ready at once, unless there is none and the agent was lost a moment
+    /// ago: then it may come back. `is_known` says whether an agent exists that was never here.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -86,16 +86,16 @@ impl Dispatcher {
     pub async fn find(
         &self,
         agent_id: &AgentId,
+        patience: Duration,
         is_known: impl FnOnce() -> bool,
     ) -> Result<Arc<Session>, Unavailable> {
         match self.registry.pick(agent_id.as_str(), |_| false) {
             Choice::Session(session) => Ok(session),
             Choice::Unhealthy => Err(Unavailable::Unhealthy),
-            Choice::Nobody if is_known() => {
-                let arrival = self.arrival(agent_id, Duration::MAX, |_| false).await;
-                arrival.ok_or(Unavailable::Offline)
+            Choice::Nobody => {
+                let arrival = self.registry.arrival(agent_id, patience, |_| false, is_known);
+                arrival.await.ok_or(Unavailable::Offline)
             }
-            Choice::Nobody => Err(Unavailable::Offline),
         }
     }
 
@@ -193,7 +193,8 @@ impl Dispatcher {
         patience: Duration,
         avoid: impl Fn(&Arc<Session>) -> bool,
     ) -> Option<Arc<Session>> {
-        self.registry.arrival(agent_id, patience, avoid).await
+        // An agent that has a session is here, and is not expected in another one.
+        self.registry.arrival(agent_id, patience, avoid, || false).await
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::{AgentId, drain};
+use proto::AgentId;
 use uuid::Uuid;
 
 use crate::{
@@ -72,7 +72,7 @@ impl Registry {
             agents.entry(session.agent_id().clone()).or_default().admit(session, instances)?
         };
         for older in replaced {
-            older.retire(drain::Reason::Replaced);
+            older.give_way();
         }
         self.waiting.on_arrival(session.agent_id());
         Ok(Registration { registry: Arc::clone(self), session: Arc::clone(session), has_left: false })
@@ -86,7 +86,7 @@ impl Registry {
     }
 
     /// A session of an agent that was lost a moment ago, once it is back; `None` if it is not expected, or not in time, or
-    /// if too many wait already.
+    /// if too many wait already. A registry that has just begun expects every agent of which `is_known` says that it exists.
     ///
     /// # Cancel safety
     /// Safe.
@@ -95,12 +95,13 @@ impl Registry {
         agent_id: &AgentId,
         patience: Duration,
         avoid: impl Fn(&Arc<Session>) -> bool,
+        is_known: impl FnOnce() -> bool,
     ) -> Option<Arc<Session>> {
         let patience = patience.min(self.offline_grace);
         if patience.is_zero() {
             return None;
         }
-        let visitor = self.waiting.enter(agent_id, link::now())?;
+        let visitor = self.waiting.enter(agent_id, link::now(), is_known)?;
         let arrived = async {
             loop {
                 // Heard from here on, so that nobody can come between the look and the wait.

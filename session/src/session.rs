@@ -189,6 +189,16 @@ impl Session {
         self.retirement.begun.cancel();
     }
 
+    /// Ends as [`Session::retire`] does, since a newer link of the same process took its place. If a PING is unanswered at
+    /// this moment, that is because this link is dead: what can be repeated need not wait for the proof.
+    pub(crate) fn give_way(&self) {
+        self.retire(drain::Reason::Replaced);
+        let mut table = self.link.table();
+        if table.is_asked() {
+            table.give_up_unanswered();
+        }
+    }
+
     /// Whether the session was told to end.
     pub fn is_retired(&self) -> bool {
         // Asked for every request, so not of the token, which would take a lock.

@@ -141,7 +141,7 @@ fn retry_after_is_there_where_waiting_helps() {
             IngressError::AgentOffline { retry_after: Some(_) } => Some("7"),
             IngressError::RateLimited { .. } => Some("3"),
             IngressError::Overloaded => Some("1"),
-            IngressError::AgentUnhealthy | IngressError::Draining => Some("5"),
+            IngressError::Draining | IngressError::AgentUnhealthy => Some("5"),
             _ => None,
         };
         let sent = response.headers().get("retry-after").map(|value| value.to_str().unwrap());

@@ -6,6 +6,7 @@ use tokio::{
     net::UnixStream,
     time::{Instant, sleep, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
 use super::wire::{AGENTS, GONE, Name, READY, TAKE, YIELD, is_one_of_us, receive_sockets};
@@ -23,7 +24,16 @@ const GATHERING_LOOK: Duration = Duration::from_millis(10);
 /// The older process, as its heir knows it.
 #[derive(Debug)]
 pub(crate) struct Predecessor {
-    stream: UnixStream,
+    contact: Contact,
+}
+
+#[derive(Debug)]
+enum Contact {
+    /// There is more to say.
+    Open(UnixStream),
+    /// Nothing is said any more. Ends when the older process does, and holds no descriptor from then on; dropped before, it
+    /// gives everything back.
+    Kept(AbortOnDropHandle<()>),
 }
 
 impl Predecessor {
@@ -58,12 +68,13 @@ impl Predecessor {
     async fn take(mut stream: UnixStream) -> io::Result<(Self, Sockets)> {
         stream.write_all(&[TAKE]).await?;
         let sockets = receive_sockets(&stream).await?;
-        Ok((Self { stream }, sockets))
+        Ok((Self { contact: Contact::Open(stream) }, sockets))
     }
 
     /// Takes over from it, once as many agents are here as it has, or they have been waited for.
     pub(crate) async fn succeed(&mut self, registry: &Registry) {
-        match self.yields().await {
+        let Contact::Open(stream) = &mut self.contact else { return };
+        match yields(stream).await {
             Ok(agents) => {
                 let enough = async {
                     while registry.agents() < agents {
@@ -75,58 +86,74 @@ impl Predecessor {
                         let come = registry.agents();
                         info!(agents, come, "not all agents of the older process have come; not waiting any longer");
                     },
-                    () = self.gone() => warn!("the older process has gone before its agents came"),
+                    () = gone(stream) => warn!("the older process has gone before its agents came"),
                 }
             }
             Err(error) => warn!(%error, "an older process does not leave its agents to this one"),
         }
-        if let Err(error) = self.goes().await {
+        if let Err(error) = goes(stream).await {
             debug!(%error, "the older process says nothing");
         }
     }
 
-    /// Has it leave new agents to us and send us its own. Returns how many it has.
-    ///
-    /// # Errors
-    /// If it is gone or does not answer.
-    async fn yields(&mut self) -> io::Result<usize> {
-        answer(async {
-            self.stream.write_all(&[YIELD]).await?;
-            if self.stream.read_u8().await? != AGENTS {
-                return Err(io::ErrorKind::InvalidData.into());
+    /// Waits for its end, on a task of its own.
+    pub(crate) fn keep(self) -> Self {
+        let contact = match self.contact {
+            Contact::Open(mut stream) => {
+                Contact::Kept(AbortOnDropHandle::new(tokio::spawn(async move { gone(&mut stream).await })))
             }
-            Ok(self.stream.read_u32().await? as usize)
-        })
-        .await
-    }
-
-    /// Has it leave everything to us.
-    ///
-    /// # Errors
-    /// If it is gone or does not answer.
-    async fn goes(&mut self) -> io::Result<()> {
-        answer(async {
-            self.stream.write_all(&[READY]).await?;
-            match self.stream.read_u8().await? {
-                GONE => Ok(()),
-                _ => Err(io::ErrorKind::InvalidData.into()),
-            }
-        })
-        .await
-    }
-
-    /// Completes when it is gone.
-    ///
-    /// # Cancel safety
-    /// Safe.
-    async fn gone(&mut self) {
-        let _ = self.stream.read_u8().await; // nothing is said any more
+            kept => kept,
+        };
+        Self { contact }
     }
 
     /// Whether it would take everything back if we went.
     pub(crate) fn is_there(&self) -> bool {
-        matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        match &self.contact {
+            Contact::Open(stream) => {
+                matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Contact::Kept(kept) => !kept.is_finished(),
+        }
     }
+}
+
+/// Has the older process leave new agents to us and send us its own. Returns how many it has.
+///
+/// # Errors
+/// If it is gone or does not answer.
+async fn yields(stream: &mut UnixStream) -> io::Result<usize> {
+    answer(async {
+        stream.write_all(&[YIELD]).await?;
+        if stream.read_u8().await? != AGENTS {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(stream.read_u32().await? as usize)
+    })
+    .await
+}
+
+/// Has it leave everything to us.
+///
+/// # Errors
+/// If it is gone or does not answer.
+async fn goes(stream: &mut UnixStream) -> io::Result<()> {
+    answer(async {
+        stream.write_all(&[READY]).await?;
+        match stream.read_u8().await? {
+            GONE => Ok(()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    })
+    .await
+}
+
+/// Completes when it is gone.
+///
+/// # Cancel safety
+/// Safe.
+async fn gone(stream: &mut UnixStream) {
+    let _ = stream.read_u8().await; // nothing is said any more
 }
 
 async fn answer<T>(question: impl Future<Output = io::Result<T>>) -> io::Result<T> {

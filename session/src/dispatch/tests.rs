@@ -22,7 +22,7 @@ impl Scene {
     }
 
     async fn find(&self) -> Result<Arc<Session>, Unavailable> {
-        self.dispatcher.find(&AgentId::parse("myapp").unwrap(), || true).await
+        self.dispatcher.find(&AgentId::parse("myapp").unwrap(), Duration::MAX, || true).await
     }
 
     async fn begin(&self, method: &'static str) -> Attempt {

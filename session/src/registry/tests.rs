@@ -1,5 +1,7 @@
 use std::collections::HashSet;
 
+use proto::drain;
+
 use super::*;
 
 fn registry() -> Arc<Registry> {
@@ -110,7 +112,7 @@ fn agent_id() -> AgentId {
 }
 
 async fn waits(registry: &Arc<Registry>) -> Option<Arc<Session>> {
-    registry.arrival(&agent_id(), Duration::from_secs(10), |_| false).await
+    registry.arrival(&agent_id(), Duration::from_secs(10), |_| false, || true).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,7 +150,7 @@ async fn only_so_many_wait_for_one_agent() {
     let registry = registry();
     let agent_id = agent_id();
     let bound = proto::limits::MAX_WAITING_PER_AGENT;
-    let all: Vec<_> = (0..bound).map(|_| registry.waiting.enter(&agent_id, link::now())).collect();
+    let all: Vec<_> = (0..bound).map(|_| registry.waiting.enter(&agent_id, link::now(), || true)).collect();
     assert!(all.iter().all(Option::is_some));
     assert!(waits(&registry).await.is_none());
     drop(all);

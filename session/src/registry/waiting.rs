@@ -72,12 +72,18 @@ impl Waiting {
         }
     }
 
-    /// Lets a request wait, if its agent is expected and there is room.
-    pub(super) fn enter<'a>(&'a self, agent_id: &'a AgentId, now: Instant) -> Option<Visitor<'a>> {
+    /// Lets a request wait, if its agent is expected and there is room. `is_known` says of an agent that was never here
+    /// whether it may come.
+    pub(super) fn enter<'a>(
+        &'a self,
+        agent_id: &'a AgentId,
+        now: Instant,
+        is_known: impl FnOnce() -> bool,
+    ) -> Option<Visitor<'a>> {
         let mut state = self.lock();
         let is_expected = match state.gone.get(agent_id) {
             Some(gone) => !gone.has_left && is_within(EXPECTED, gone.since, now),
-            None => is_within(EXPECTED, self.begun, now),
+            None => is_within(EXPECTED, self.begun, now) && is_known(),
         };
         if !is_expected || state.total >= limits::MAX_WAITING {
             return None;

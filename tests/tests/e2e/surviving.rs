@@ -20,6 +20,7 @@ over_every_transport![
     an_answer_that_was_begun_is_not_repeated,
     a_request_for_an_agent_between_two_links_waits,
     an_agent_that_said_goodbye_is_not_waited_for,
+    a_dead_link_gives_its_requests_to_its_heir_at_once,
     a_client_that_leaves_waits_no_longer,
     an_agent_that_is_out_of_order_is_not_asked,
     links_of_one_process_stand_beside_each_other,
@@ -150,6 +151,28 @@ async fn a_request_for_an_agent_between_two_links_waits(transport: Transport) {
     back.send(frames::answer(&request.id, "worth it"));
     assert_eq!(body(&mut client).await, "worth it");
     assert_eq!(gateway.metrics().await.waiting(), 0);
+}
+
+async fn a_dead_link_gives_its_requests_to_its_heir_at_once(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let instance = Uuid::new_v4();
+    let mut dead = dial(transport, &gateway, introduction_of(instance, 0)).await;
+    let mut client = gateway.client().await;
+    client.begin(&Request::get("/")).await;
+    dead.request().await;
+    // It was asked whether it is still there, and does not answer.
+    dead.wait(|frame| match frame {
+        proto::gateway_frame::Frame::Control(control) => {
+            (control.r#type() == proto::control_message::Type::Ping).then_some(())
+        }
+        _ => None,
+    })
+    .await;
+    let mut heir = dial(transport, &gateway, introduction_of(instance, 0)).await;
+    let again = heir.request().await;
+    heir.send(frames::answer(&again.id, "at once"));
+    assert_eq!(body(&mut client).await, "at once");
+    assert_eq!(gateway.metrics().await.retries("unheard"), 1);
 }
 
 async fn an_agent_that_said_goodbye_is_not_waited_for(transport: Transport) {
