@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use proto::{AgentId, Credential, limits};
 
-use crate::{HealthCheck, Proxies, UpstreamTls};
+use crate::{ChannelBinding, GatewayTls, HealthCheck, Proxies, UpstreamTls};
 
 /// Everything an agent needs to run, checked. [`Config::new`] has the defaults.
 #[derive(Clone, Debug)]
@@ -15,10 +15,16 @@ pub struct Config {
     pub upstream_tls: UpstreamTls,
     /// What services see as `host`.
     pub host: HostField,
+    /// Whether clients may speak TLS with the local service itself, past the gateway.
+    pub passthrough: bool,
     /// Where to dial, in the order in which to try; never empty.
     pub gateways: Vec<GatewayUrl>,
     /// What may stand between here and there.
     pub proxies: Proxies,
+    /// Whom to believe that it is such a gateway, and how to show who this agent is, where TLS is spoken.
+    pub gateway_tls: GatewayTls,
+    /// Whether signatures are bound to the connection that they travel on.
+    pub channel_binding: ChannelBinding,
     /// The name to be reachable under.
     pub agent_id: AgentId,
     /// What to sign with.
@@ -63,8 +69,11 @@ impl Config {
             routes: Vec::new(),
             upstream_tls: UpstreamTls::default(),
             host: HostField::Preserve,
+            passthrough: false,
             gateways,
             proxies: Proxies::none(),
+            gateway_tls: GatewayTls::default(),
+            channel_binding: ChannelBinding::default(),
             agent_id,
             credential,
             max_retries: None,

@@ -1,6 +1,6 @@
 //! The first frame of a link.
 
-use proto::{AgentId, ConnectRequest, Credential, Feature, auth, limits};
+use proto::{AgentId, ChannelBinding, ConnectRequest, Credential, Feature, auth, limits};
 use uuid::Uuid;
 
 /// Makes the signed first frame of a link.
@@ -35,6 +35,33 @@ pub fn signed(
     let transcript = auth::connect_transcript(&request, audience, b"");
     request.signature = auth::sign(&credential.secret, &transcript).to_vec().into();
     request
+}
+
+/// What a signature says of the connection that it travels on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing.
+    None,
+    /// That it is this one, by a value that only its two ends know (RFC 9266).
+    Tls([u8; auth::BINDING_LEN]),
+    /// That it has TLS at this end, and that somebody said it has none at the other.
+    Unseen,
+}
+
+impl Binding {
+    /// The same first frame, bound.
+    #[must_use]
+    pub fn bind(&self, mut request: ConnectRequest, credential: &Credential) -> ConnectRequest {
+        let (kind, value) = match self {
+            Self::None => (ChannelBinding::None, &b""[..]),
+            Self::Tls(value) => (ChannelBinding::TlsExporter, &value[..]),
+            Self::Unseen => (ChannelBinding::Unseen, auth::UNSEEN),
+        };
+        request.set_channel_binding(kind);
+        let transcript = auth::connect_transcript(&request, &request.audience, value);
+        request.signature = auth::sign(&credential.secret, &transcript).to_vec().into();
+        request
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,22 @@
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use link::{Budget, CloseReason, LifeEvent, Link, ReaderGone, Settings};
 use proto::{
-    AgentFrame, ConnectAccepted, ConnectError, ConnectRequest, auth, connect_error::Code, gateway_frame,
-    limits,
+    AgentFrame, ConnectAccepted, ConnectError, Feature, auth, connect_error::Code, gateway_frame, limits,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    Config, GatewayUrl,
+    ChannelBinding, Config, GatewayUrl,
     board::Board,
     clock::{Clock, Skew},
-    connect_request,
+    connect_request::{self, Binding},
     dial::{DialError, Inbound},
     record::Record,
     world::World,
@@ -35,6 +38,8 @@ pub(crate) struct Connector {
     pub(crate) config: Arc<Config>,
     pub(crate) instance_id: Uuid,
     clock: Clock,
+    /// Addresses whose gateway said that it sees no TLS.
+    unseen: Mutex<Vec<GatewayUrl>>,
     budget: Budget,
     board: Arc<Board>,
     world: Arc<dyn World>,
@@ -75,7 +80,6 @@ impl ConnectFailure {
     /// Whether trying again with the same settings is hopeless.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Dial(DialError::Unsupported(_)) => true,
             Self::Refused(error) => !error.retryable,
             Self::ClockSkew(_) => true,
             _ => false,
@@ -101,14 +105,43 @@ impl ConnectFailure {
 impl Connector {
     pub(crate) fn new(config: Arc<Config>, board: Arc<Board>, world: Arc<dyn World>, budget: Budget) -> Self {
         let instance_id = uuid::Builder::from_random_bytes(world.random().to_be_bytes()).into_uuid();
-        Self { config, instance_id, clock: Clock::default(), budget, board, world }
+        let (clock, unseen) = (Clock::default(), Mutex::default());
+        Self { config, instance_id, clock, unseen, budget, board, world }
     }
 
-    /// Dials `url` for a slot and authenticates.
+    /// Dials `url` for a slot and authenticates. A gateway that sees no TLS although we do is asked again without its value;
+    /// if it sees some after all, it knows that somebody else said so.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
     pub(crate) async fn connect(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+        let was_unseen = self.is_unseen(url);
+        let outcome = self.connect_as_known(slot, url).await;
+        let may_give_way = url.tls && self.config.channel_binding == ChannelBinding::Auto;
+        match refused_with(&outcome) {
+            Some(Code::Protocol) if may_give_way && !was_unseen => {
+                self.set_unseen(url, true);
+                let outcome = self.connect_as_known(slot, url).await;
+                match &outcome {
+                    Ok(_) => tracing::warn!(
+                        "{url}: TLS ends before the gateway, so that its end can read everything; the signature is not \
+                         bound to the connection (--channel-binding require would refuse this)"
+                    ),
+                    Err(_) => self.set_unseen(url, false),
+                }
+                outcome
+            }
+            // What stood in front of the gateway may have gone.
+            Some(Code::Unauthenticated) if was_unseen => {
+                self.set_unseen(url, false);
+                self.connect_as_known(slot, url).await
+            }
+            _ => outcome,
+        }
+    }
+
+    /// Dials and authenticates, once more if this host's clock was wrong.
+    async fn connect_as_known(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         match self.attempt(slot, url).await {
             Err(ConnectFailure::ClockSkew(skew)) => {
                 tracing::warn!("{skew}. Until then the difference is taken into account");
@@ -123,7 +156,7 @@ impl Connector {
         let record = self.board.on_attempt(slot, url);
         let (link, outbound) = Link::new(settings(&self.budget));
         let nonce: [u8; auth::NONCE_LEN] = self.world.random().to_be_bytes();
-        let request = connect_request::signed(
+        let mut request = connect_request::signed(
             &self.config.agent_id,
             &self.config.credential,
             &url.host,
@@ -133,8 +166,16 @@ impl Connector {
             self.config.max_concurrent,
         );
         // The number is no part of what is signed: it says nothing about who this is.
-        link.table().push_control(ConnectRequest { connection: slot, ..request });
-        let mut inbound = self.world.dial(url, outbound).await?;
+        request.connection = slot;
+        if self.config.passthrough {
+            request.features.push(Feature::Passthrough.into());
+        }
+        let mut bound = Binding::None;
+        let introduce = Box::new(|binding: Binding| {
+            bound = self.binding(url, binding);
+            link.table().push_control(bound.bind(request, &self.config.credential));
+        });
+        let mut inbound = self.world.dial(url, introduce, outbound).await?;
         record.on(LifeEvent::TransportUp);
         let first =
             timeout(limits::CONNECT_TIMEOUT, inbound.next()).await.map_err(|_| ConnectFailure::Silent)?;
@@ -151,13 +192,34 @@ impl Connector {
                 record.on_accepted(link.clone(), accepted.gateway_id.clone());
                 Ok(Ready { link, inbound, accepted, record })
             }
-            Some(gateway_frame::Frame::Error(error)) => Err(self.refused(error, &nonce)),
+            Some(gateway_frame::Frame::Error(error)) => Err(self.refused(hinted(error, bound), &nonce)),
             _ => {
                 link.close(CloseReason::Protocol("expected ConnectAccepted".into()));
                 Err(ConnectFailure::Ended(
                     "its first frame was neither ConnectAccepted nor ConnectError".into(),
                 ))
             }
+        }
+    }
+
+    /// What is signed of a connection of which `binding` can be said.
+    fn binding(&self, url: &GatewayUrl, binding: Binding) -> Binding {
+        match (binding, self.config.channel_binding) {
+            (Binding::Tls(_), ChannelBinding::None) => Binding::None,
+            (Binding::Tls(_), ChannelBinding::Auto) if self.is_unseen(url) => Binding::Unseen,
+            (binding, _) => binding,
+        }
+    }
+
+    fn is_unseen(&self, url: &GatewayUrl) -> bool {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).contains(url)
+    }
+
+    fn set_unseen(&self, url: &GatewayUrl, is_unseen: bool) {
+        let mut unseen = self.unseen.lock().unwrap_or_else(PoisonError::into_inner);
+        unseen.retain(|other| other != url);
+        if is_unseen {
+            unseen.push(url.clone());
         }
     }
 
@@ -178,6 +240,23 @@ impl Connector {
             Err(_) => ConnectFailure::Impostor,
         }
     }
+}
+
+fn refused_with(outcome: &Result<Ready, ConnectFailure>) -> Option<Code> {
+    match outcome {
+        Err(ConnectFailure::Refused(error)) => Some(error.code()),
+        _ => None,
+    }
+}
+
+/// A signature that is bound to a connection is wrong on every other, which the gateway cannot tell from a wrong token.
+fn hinted(mut error: ConnectError, bound: Binding) -> ConnectError {
+    if error.code() == Code::Unauthenticated && matches!(bound, Binding::Tls(_)) {
+        error.message.push_str(
+            "; if they are right, something between this agent and the gateway opens their TLS connection and reads it",
+        );
+    }
+    error
 }
 
 /// What an agent grants on a link.
@@ -212,7 +291,7 @@ mod tests {
         let upstream = Upstream::http("127.0.0.1".to_owned(), 9);
         let config = Config::new(upstream, Vec::new(), agent_id, credential);
         let board = Board::new(&config, Arc::new(|_| {}));
-        let machine = Arc::new(Machine { proxies: config.proxies.clone() });
+        let machine = Arc::new(Machine::new(&config));
         Connector::new(Arc::new(config), board, machine, Budget::new(limits::PROCESS_MEMORY))
     }
 

@@ -10,7 +10,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{GatewayUrl, Proxies, Transport};
+use crate::{
+    GatewayTls, GatewayUrl, Proxies, Transport,
+    connect_request::Binding,
+    gateway_tls::{Explained, explain},
+};
 
 mod grpc;
 mod tcp;
@@ -34,8 +38,13 @@ pub enum DialError {
     #[error("no answer within {} s", limits::CONNECT_TIMEOUT.as_secs())]
     Timeout,
     /// Somebody else listens there.
-    #[error("the other side does not speak HTTP/2: {0}")]
-    Handshake(#[source] hyper::Error),
+    #[error("the other side does not answer in HTTP/2: {reason}{hint}")]
+    NoHttp2 {
+        /// What it does instead.
+        reason: String,
+        /// What may help.
+        hint: &'static str,
+    },
     /// The transport was refused.
     #[error("the other side refused the stream: {0}")]
     Stream(String),
@@ -45,34 +54,64 @@ pub enum DialError {
     /// The opening handshake failed.
     #[error(transparent)]
     WebSocket(#[from] ws_bridge::client::OpenError),
-    /// What the address asks for.
-    #[error("{0} is not supported by this version")]
-    Unsupported(&'static str),
+    /// What is wrong, and what helps.
+    #[error("{0}")]
+    Tls(String),
 }
 
-/// Connects to `url`, through one of `proxies` if one stands in the way, and lets its transport carry `outbound`.
+/// Connects to `url`, through one of `proxies` if one stands in the way, and lets its transport carry `outbound`. Before that
+/// `introduce` is told what can be said of the connection.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
 pub(crate) async fn dial(
     url: &GatewayUrl,
     proxies: &Proxies,
+    tls: &GatewayTls,
+    introduce: impl FnOnce(Binding),
     outbound: Outbound,
 ) -> Result<Inbound, DialError> {
-    if url.tls {
-        return Err(DialError::Unsupported("TLS"));
-    }
     let link = async {
         let connected = match proxies.on_the_way_to(url) {
             Some(proxy) => tcp::through(&proxy, url).await?,
             None => tcp::directly(url).await.map_err(DialError::Connect)?,
         };
         match connected {
-            Connected::Directly(stream) => open(url, stream, outbound).await,
-            Connected::Through(stream) => open(url, stream, outbound).await,
+            Connected::Directly(stream) => secure(url, tls, stream, introduce, outbound).await,
+            Connected::Through(stream) => secure(url, tls, stream, introduce, outbound).await,
         }
     };
     timeout(limits::CONNECT_TIMEOUT, link).await.map_err(|_| DialError::Timeout)?
+}
+
+/// Opens a link on a connection, over TLS if the address says so.
+async fn secure<S>(
+    url: &GatewayUrl,
+    tls: &GatewayTls,
+    stream: S,
+    introduce: impl FnOnce(Binding),
+    outbound: Outbound,
+) -> Result<Inbound, DialError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    if !url.tls {
+        introduce(Binding::None);
+        return open(url, stream, outbound).await;
+    }
+    let (stream, binding) = tls.connect(&url.host, url.transport, stream).await.map_err(not_secure)?;
+    introduce(binding);
+    let (stream, explanation) = Explained::new(stream);
+    let opened = open(url, stream, outbound).await;
+    // A gateway refuses a certificate after we believe that all is well (RFC 8446, section 4.4.2.4).
+    opened.map_err(|error| explanation.get().cloned().map_or(error, DialError::Tls))
+}
+
+fn not_secure(error: std::io::Error) -> DialError {
+    match explain(&error) {
+        Some(explanation) => DialError::Tls(explanation),
+        None => DialError::Tls(format!("no TLS: {error}")),
+    }
 }
 
 async fn open<S>(url: &GatewayUrl, stream: S, outbound: Outbound) -> Result<Inbound, DialError>

@@ -25,6 +25,7 @@ mod exchange;
 mod forwarded;
 mod http2;
 mod interim;
+mod passthrough;
 mod request;
 mod response;
 mod routes;
@@ -59,6 +60,9 @@ enum Failure {
     /// The gateway sent a request that nobody can have sent to it.
     #[error(transparent)]
     Request(#[from] InvalidRequest),
+    /// The gateway wants to pass a client's TLS through.
+    #[error("the gateway passes TLS through to this agent, which does not take it without --passthrough")]
+    Sealed,
     /// The request ended otherwise than its head told.
     #[error(transparent)]
     Length(WrongLength),
@@ -88,13 +92,20 @@ impl Forwarder {
         let path = frame.path.split(|byte| *byte == b'?').next().unwrap_or_default();
         let path = String::from_utf8_lossy(path).into_owned();
         let client = frame.client_addr.parse().ok();
+        let sealed = passthrough::is_asked(&frame).then(|| frame.id.clone());
         // Not inside the future: what is moved into a task is copied, and a frame is large.
         let (destination, seen) = self.routes.pick(&frame.path);
         frame.path = seen;
         let request = Request::new(frame, client, destination.host.as_ref());
         let service = Arc::clone(&destination.service);
         async move {
-            let outcome = forward(id, request, &service, exchange, inline).await;
+            let outcome = match sealed {
+                None => forward(id, request, &service, exchange, inline).await,
+                Some(id) if self.routes.passes_through => {
+                    Box::pin(passthrough::run(id, &service, exchange)).await
+                }
+                Some(_) => Outcome::default().fail(Failure::Sealed, exchange.sender),
+            };
             let duration = begun.elapsed();
             let Outcome { status, bytes, error } = outcome;
             (self.observer)(Event::Request { id, method, path, status, duration, bytes, error, client });
@@ -226,6 +237,7 @@ fn blame(failure: &Failure, begun: bool) -> Option<(Reason, &'static str)> {
     Some(match failure {
         Failure::Exchange(_) => return None,
         Failure::Request(_) => (Reason::Protocol, "the request is none that HTTP can carry"),
+        Failure::Sealed => (Reason::Refused, "this agent takes no TLS of clients"),
         Failure::Length(_) => (Reason::Protocol, "the request's body is not as long as it declared"),
         Failure::Upstream(error) => match error {
             UpstreamError::Connect { .. } | UpstreamError::Tls { .. } => {

@@ -69,7 +69,7 @@ impl Agent {
     pub fn new(config: Config, observer: Observer) -> Self {
         let board = Board::new(&config, observer);
         let service = Forwarder::new(Routes::new(&config), board.counting());
-        let world = Arc::new(Machine { proxies: config.proxies.clone() });
+        let world = Arc::new(Machine::new(&config));
         Self::with(config, board, world, service)
     }
 

@@ -24,4 +24,4 @@ pub(crate) use error::UpstreamError;
 pub(crate) use http2::Leased;
 pub(crate) use pool::Pool;
 pub(crate) use service::Service;
-pub use tls::{InvalidCa, UpstreamTls};
+pub use tls::UpstreamTls;

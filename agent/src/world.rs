@@ -13,16 +13,21 @@ use proto::{AgentFrame, TunnelRequest};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+pub use crate::connect_request::Binding;
 pub use crate::dial::{DialError, Inbound, Outbound};
-use crate::{GatewayUrl, Proxies, dial};
+use crate::{Config, GatewayTls, GatewayUrl, Proxies, dial};
 
 /// A link that is being made.
 pub type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Inbound, DialError>> + Send + 'a>>;
 
+/// Told once, before the first frame leaves, what can be said of a connection.
+pub type Introduce<'a> = Box<dyn FnOnce(Binding) + Send + 'a>;
+
 /// The way to gateways, the clock and chance.
 pub trait World: Send + Sync {
-    /// Connects to `url` and lets a transport carry `outbound`. Dropping the future, or what it gives, ends the link.
-    fn dial<'a>(&'a self, url: &'a GatewayUrl, outbound: Outbound) -> Dialling<'a>;
+    /// Connects to `url` and lets a transport carry `outbound`, behind a call of `introduce`. Dropping the future, or what it
+    /// gives, ends the link.
+    fn dial<'a>(&'a self, url: &'a GatewayUrl, introduce: Introduce<'a>, outbound: Outbound) -> Dialling<'a>;
 
     /// The time of day in milliseconds since the Unix epoch.
     fn unix_millis(&self) -> i64;
@@ -46,12 +51,19 @@ pub trait Serve: Send + Sync {
 
 /// The machine that this process runs on.
 pub(crate) struct Machine {
-    pub(crate) proxies: Proxies,
+    proxies: Proxies,
+    gateway_tls: GatewayTls,
+}
+
+impl Machine {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { proxies: config.proxies.clone(), gateway_tls: config.gateway_tls.clone() }
+    }
 }
 
 impl World for Machine {
-    fn dial<'a>(&'a self, url: &'a GatewayUrl, outbound: Outbound) -> Dialling<'a> {
-        Box::pin(dial::dial(url, &self.proxies, outbound))
+    fn dial<'a>(&'a self, url: &'a GatewayUrl, introduce: Introduce<'a>, outbound: Outbound) -> Dialling<'a> {
+        Box::pin(dial::dial(url, &self.proxies, &self.gateway_tls, introduce, outbound))
     }
 
     fn unix_millis(&self) -> i64 {

@@ -10,12 +10,17 @@ use listenfd::ListenFd;
 pub enum ActivationError {
     /// A socket without a name that is known.
     #[error(
-        "the system gave a socket named `{0}`: FileDescriptorName in its .socket unit must be http, grpc, ws or admin"
+        "the system gave a socket named `{0}`: FileDescriptorName in its .socket unit must be http, https, grpc, ws or admin"
     )]
     UnknownName(String),
     /// Two sockets for one port.
     #[error("the system gave two sockets named `{0}`: give one")]
     Twice(String),
+    /// One for a port that the settings do not have.
+    #[error(
+        "the system gave a socket named `{0}`, but there is no certificate: set --tls-cert, or give none"
+    )]
+    Unneeded(&'static str),
     /// Not a listening TCP socket.
     #[error(
         "the socket that the system gave as `{name}` is of no use: it must be ListenStream with an IP address"

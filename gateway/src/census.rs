@@ -24,14 +24,14 @@ pub(crate) struct Bounds {
 /// Whose connections only count in all.
 pub(crate) type Exempt = dyn Fn(IpAddr) -> bool + Send + Sync;
 
-/// The connections of one port.
+/// The connections of one port, or of one of several with the same bounds.
 pub(crate) struct Census {
     port: &'static str,
     bounds: Bounds,
-    exempt: Box<Exempt>,
+    exempt: Arc<Exempt>,
     metrics: ConnectionMetrics,
     open: Gauge,
-    counts: Mutex<Counts>,
+    counts: Arc<Mutex<Counts>>,
     complaints: Seldom,
 }
 
@@ -47,16 +47,31 @@ impl Census {
         port: &'static str,
         bounds: Bounds,
         metrics: &ConnectionMetrics,
-        exempt: Box<Exempt>,
+        exempt: Arc<Exempt>,
     ) -> Arc<Self> {
         let (metrics, open) = (metrics.clone(), metrics.open(port));
-        let counts = Mutex::default();
+        let counts = Arc::default();
         Arc::new(Self { port, bounds, exempt, metrics, open, counts, complaints: Seldom::default() })
     }
 
     /// The same for a port whose guests are counted only.
     pub(crate) fn unbounded(port: &'static str, metrics: &ConnectionMetrics) -> Arc<Self> {
-        Self::new(port, Bounds { total: usize::MAX, per_address: None }, metrics, Box::new(|_address| true))
+        Self::new(port, Bounds { total: usize::MAX, per_address: None }, metrics, Arc::new(|_address| true))
+    }
+
+    /// Another port for the same guests, who are counted together.
+    pub(crate) fn beside(&self, port: &'static str) -> Arc<Self> {
+        let (exempt, counts) = (Arc::clone(&self.exempt), Arc::clone(&self.counts));
+        let (metrics, open) = (self.metrics.clone(), self.metrics.open(port));
+        Arc::new(Self {
+            port,
+            bounds: self.bounds,
+            exempt,
+            metrics,
+            open,
+            counts,
+            complaints: Seldom::default(),
+        })
     }
 
     /// Takes in a connection from `address`; `None` if it is one too many.
@@ -143,7 +158,7 @@ mod tests {
 
     fn census(total: usize, per_address: Option<usize>) -> Arc<Census> {
         let bounds = Bounds { total, per_address };
-        Census::new("test", bounds, &ConnectionMetrics::default(), Box::new(|address| address == PROXY))
+        Census::new("test", bounds, &ConnectionMetrics::default(), Arc::new(|address| address == PROXY))
     }
 
     #[test]
@@ -156,6 +171,19 @@ mod tests {
         drop(first);
         assert!(census.enter(HERE).is_some());
         assert!(census.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn ports_for_the_same_guests_have_the_same_bounds() {
+        let plain = census(2, Some(1));
+        let secure = plain.beside("secure");
+        let _first = plain.enter(HERE).unwrap();
+        assert!(secure.enter(HERE).is_none(), "the same guest");
+        let second = secure.enter(PROXY).unwrap();
+        assert!(plain.enter(PROXY).is_none(), "the house is full");
+        assert_eq!((plain.open.get(), secure.open.get()), (1, 1));
+        drop(second);
+        assert!(plain.enter(PROXY).is_some());
     }
 
     #[test]

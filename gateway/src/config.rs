@@ -4,7 +4,7 @@ use proto::{AgentId, limits};
 use session::{Instances, LobbyLimits};
 
 use crate::{
-    Pages,
+    Pages, TlsConfig,
     edge::{Network, Policies},
 };
 
@@ -37,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is asked of clients.
     pub edge: EdgeConfig,
+    /// With which certificates TLS is spoken; `None` is without TLS.
+    pub tls: Option<TlsConfig>,
     /// Whether a newer process may share the ports and take over.
     pub reuse_port: bool,
 }
@@ -48,6 +50,8 @@ pub struct EdgeConfig {
     pub trusted_proxies: Vec<Network>,
     /// Whether connections of those proxies begin with a PROXY header.
     pub proxy_protocol: bool,
+    /// Whether clients on plain HTTP are sent to https, whatever they ask for.
+    pub redirect_to_https: bool,
     /// The longest request body, unless an agent's policy says otherwise.
     pub max_body: Option<u64>,
     /// What a browser is shown of an error.
@@ -164,6 +168,12 @@ impl UrlTemplate {
     pub(crate) fn url_of(&self, host: &str) -> String {
         let scheme = if self.0.starts_with("http://") { "http" } else { "https" };
         format!("{scheme}://{host}")
+    }
+
+    /// The port of https in its URLs, if they are of https.
+    pub(crate) fn https_port(&self) -> Option<u16> {
+        let authority = self.0.strip_prefix("https://")?.split('/').next()?;
+        Some(authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443))
     }
 
     /// The URL of one agent.

@@ -2,21 +2,26 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use agent::{Event, GatewayUrl, Observer, Transport, Upstream};
+use agent::{Event, GatewayTls, GatewayUrl, Observer, Transport, Upstream};
 use cli::Shutdown;
 use proto::{AgentId, Credential};
 use session::{AgentIdPattern, Credentials, Grant};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{Config, EdgeConfig, Gateway, Limits, Reactors, ServeError, sample, tokens};
+use crate::{Config, EdgeConfig, Gateway, Limits, Reactors, ServeError, TlsConfig, sample, tokens};
+use authority::Authority;
 
+mod authority;
 mod check;
 
+pub use authority::AuthorityError;
 pub use check::{Check, CheckError};
 
 /// The domain that resolves to this machine everywhere (RFC 6761, section 6.3).
 const DOMAIN: &str = "localhost";
+/// What a person's own agent is called in what a person is shown.
+const JOINED: &str = "myapp";
 
 /// Where a development gateway listens, and under which name the sample service is found.
 #[derive(Clone, Debug)]
@@ -29,6 +34,8 @@ pub struct DevOptions {
     pub ws: SocketAddr,
     /// Health and metrics.
     pub admin: SocketAddr,
+    /// Public HTTPS, and TLS for agents as well, with a certificate that is made for this run. `None` is without.
+    pub tls: Option<SocketAddr>,
     /// Id of the sample service's agent.
     pub agent_id: AgentId,
 }
@@ -49,6 +56,12 @@ pub enum DevError {
     /// The sample service needs a second name, `<id>-ws`.
     #[error("the agent id must leave room for a second one that ends in -ws")]
     AgentId(#[source] proto::InvalidAgentId),
+    /// There are no certificates.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// They cannot be used by an agent.
+    #[error(transparent)]
+    Ca(#[from] agent::InvalidCa),
     /// An agent inside this process gave up.
     #[error("the agent over {transport} gave up")]
     Agent {
@@ -64,6 +77,7 @@ pub struct Dev {
     addresses: crate::Addresses,
     services: Vec<Service>,
     credential: Credential,
+    authority: Option<Authority>,
     gateway: AbortOnDropHandle<Result<(), ServeError>>,
     agents: Vec<AbortOnDropHandle<Result<(), agent::RunError>>>,
     _sample: AbortOnDropHandle<()>,
@@ -88,7 +102,17 @@ impl Dev {
     /// Dropping the future ends everything.
     pub async fn start(options: DevOptions, shutdown: Shutdown) -> Result<Self, DevError> {
         let credential = tokens::generate()?;
-        let gateway = Gateway::with_credentials(config(&options), anyone_with(&credential))?;
+        let over_ws = AgentId::parse(&format!("{}-ws", options.agent_id)).map_err(DevError::AgentId)?;
+        let joined = AgentId::parse(JOINED).map_err(DevError::AgentId)?;
+        let tls =
+            options.tls.map(|https| Ok((https, Authority::new(&[&options.agent_id, &over_ws, &joined])?)));
+        let (https, authority) = tls.transpose().map_err(DevError::Authority)?.unzip();
+        let tls = authority.as_ref().zip(https).map(|(authority, https)| authority.config(https));
+        let gateway_tls = match &authority {
+            Some(authority) => Some(GatewayTls::with_ca(&authority.ca_file())?),
+            None => None,
+        };
+        let gateway = Gateway::with_credentials(config(&options, tls), anyone_with(&credential))?;
         let addresses = gateway.addresses();
 
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(DevError::Sample)?;
@@ -96,7 +120,6 @@ impl Dev {
         let ended = CancellationToken::new();
         let sample = AbortOnDropHandle::new(tokio::spawn(sample::serve(listener, ended.clone())));
 
-        let over_ws = AgentId::parse(&format!("{}-ws", options.agent_id)).map_err(DevError::AgentId)?;
         let links = [
             (Transport::Grpc, addresses.grpc, options.agent_id.clone()),
             (Transport::WebSocket, addresses.ws, over_ws),
@@ -112,7 +135,7 @@ impl Dev {
             AbortOnDropHandle::new(tokio::spawn(gateway.run(Reactors::current(), shutdown.clone())));
         let mut agents = Vec::new();
         for (transport, addr, agent_id) in links {
-            let config = agent_config(transport, addr, agent_id, &credential, upstream);
+            let config = agent_config(transport, addr, agent_id, &credential, upstream, gateway_tls.clone());
             agents.push(
                 online(config, &shutdown)
                     .await
@@ -123,6 +146,7 @@ impl Dev {
             addresses,
             services,
             credential,
+            authority,
             gateway,
             agents,
             _sample: sample,
@@ -133,19 +157,31 @@ impl Dev {
     /// What a person needs to know, as text.
     pub fn banner(&self) -> String {
         use std::fmt::Write as _;
-        let crate::Addresses { http, grpc, ws, admin } = self.addresses;
+        let crate::Addresses { http, https, grpc, ws, admin } = self.addresses;
         let mut text = format!(
             "indranet gateway {}                     dev mode - this machine only\n",
             env!("CARGO_PKG_VERSION")
         );
         let _ = writeln!(text, "  http      http://{http}          agents   grpc {grpc} \u{b7} ws {ws}");
+        if let Some(https) = https {
+            let _ = writeln!(text, "  https     https://{https}         agents' ports speak TLS as well");
+        }
         let _ = writeln!(text, "  metrics   http://{admin}/metrics");
         for service in &self.services {
             let _ = writeln!(text, "  sample    {}     over {}", service.url, service.transport.label());
         }
         let token = self.credential.reveal();
+        let gateway = match &self.authority {
+            None => format!("grpc://{grpc}"),
+            Some(authority) => {
+                let ca_file = authority.ca_file().display().to_string();
+                let url = self.services.first().map_or("", |service| &service.url);
+                let _ = writeln!(text, "  curl      curl --cacert {ca_file} {url}/");
+                format!("grpcs://{grpc} --ca-file {ca_file}")
+            }
+        };
         let connect =
-            format!("INDRANET_TOKEN={} agent-tunnel connect 3000 --gateway grpc://{grpc} --id myapp", *token);
+            format!("INDRANET_TOKEN={} agent-tunnel connect 3000 --gateway {gateway} --id {JOINED}", *token);
         let _ = writeln!(text, "\n  to join your own service on port 3000:\n  connect   {connect}");
         text
     }
@@ -179,7 +215,7 @@ impl Dev {
     }
 }
 
-fn config(options: &DevOptions) -> Config {
+fn config(options: &DevOptions, tls: Option<TlsConfig>) -> Config {
     Config {
         http: options.http,
         grpc: options.grpc,
@@ -194,6 +230,7 @@ fn config(options: &DevOptions) -> Config {
         ws_origins: Vec::new(),
         limits: Limits::default(),
         edge: EdgeConfig::default(),
+        tls,
         reuse_port: false,
     }
 }
@@ -209,12 +246,14 @@ fn agent_config(
     agent_id: AgentId,
     credential: &Credential,
     upstream: SocketAddr,
+    gateway_tls: Option<GatewayTls>,
 ) -> agent::Config {
     // An unspecified address listens on loopback as well.
     let host = if gateway.ip().is_unspecified() { "127.0.0.1".to_owned() } else { gateway.ip().to_string() };
     let upstream = Upstream::http(upstream.ip().to_string(), upstream.port());
-    let gateways = vec![GatewayUrl { transport, tls: false, host, port: gateway.port() }];
+    let gateways = vec![GatewayUrl { transport, tls: gateway_tls.is_some(), host, port: gateway.port() }];
     agent::Config {
+        gateway_tls: gateway_tls.unwrap_or_default(),
         max_retries: Some(3),
         // Nothing between here and there could break one of several.
         connections: 1,

@@ -29,17 +29,19 @@ pub(crate) struct Doors<'a> {
 }
 
 impl Doors<'_> {
-    /// For clients, as many as the limits say.
-    pub(crate) fn of_clients(&self, limits: &Limits, edge: &Arc<Edge>) -> Door {
+    /// For clients with HTTP and with HTTPS, together as many as the limits say.
+    pub(crate) fn of_clients(&self, limits: &Limits, edge: &Arc<Edge>) -> (Door, Option<Door>) {
         let bounds = Bounds {
             total: descriptors::share(limits.max_connections),
             per_address: Some(limits.max_connections_per_address).filter(|most| *most > 0),
         };
         let edge = Arc::clone(edge);
-        let exempt = Box::new(move |address| edge.trusts(address));
-        let census = Census::new(self.ports.http.name(), bounds, self.metrics, exempt);
-        let listener = Arc::clone(&self.ports.http);
-        Door { listener, guests: Guests::Clients, stage: self.life.watch(), census }
+        let exempt = Arc::new(move |address| edge.trusts(address));
+        let Ports { http, https, .. } = self.ports;
+        let census = Census::new(http.name(), bounds, self.metrics, exempt);
+        let secure =
+            https.as_ref().map(|https| self.door(https, Guests::Clients, census.beside(https.name())));
+        (self.door(http, Guests::Clients, census), secure)
     }
 
     /// For agents over gRPC and over WebSocket, and for operators.
@@ -47,9 +49,12 @@ impl Doors<'_> {
         let Ports { grpc, ws, admin, .. } = self.ports;
         [(grpc, Guests::Agents), (ws, Guests::Agents), (admin, Guests::Operators)].map(
             |(listener, guests)| {
-                let census = Census::unbounded(listener.name(), self.metrics);
-                Door { listener: Arc::clone(listener), guests, stage: self.life.watch(), census }
+                self.door(listener, guests, Census::unbounded(listener.name(), self.metrics))
             },
         )
+    }
+
+    fn door(&self, listener: &Arc<Listener>, guests: Guests, census: Arc<Census>) -> Door {
+        Door { listener: Arc::clone(listener), guests, stage: self.life.watch(), census }
     }
 }

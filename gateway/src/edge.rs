@@ -65,6 +65,9 @@ use session::Limiter;
 pub(crate) struct Edge {
     trusted: TrustedProxies,
     proxy_protocol: bool,
+    redirect_to_https: bool,
+    /// Where https is, as clients reach it.
+    https_port: u16,
     max_body: Option<u64>,
     rules: ArcSwap<Rules>,
     limiter: Limiter,
@@ -87,8 +90,11 @@ impl Admission {
 }
 
 impl Edge {
-    pub(crate) fn new(config: &EdgeConfig) -> Self {
+    /// Rules that send clients to `https_port`, if they send them to https.
+    pub(crate) fn new(config: &EdgeConfig, https_port: u16) -> Self {
         Self {
+            redirect_to_https: config.redirect_to_https,
+            https_port,
             trusted: TrustedProxies::new(config.trusted_proxies.clone()),
             proxy_protocol: config.proxy_protocol,
             max_body: config.max_body,
@@ -109,7 +115,7 @@ impl Edge {
 
     /// Who sends requests on a connection from `addr`.
     pub(crate) fn client(&self, addr: SocketAddr, scheme: &'static str) -> Client {
-        Client { addr, scheme, is_trusted: self.trusted.contains(addr.ip()) }
+        Client { addr, scheme, is_trusted: self.trusted.contains(addr.ip()), server_name: None }
     }
 
     /// Whether `address` is a proxy's, behind which there are many clients.
@@ -135,15 +141,25 @@ impl Edge {
         client: &Client,
     ) -> Result<Admission, IngressError> {
         let client = client.as_told(&head.fields);
+        if self.redirect_to_https && client.scheme == "http" {
+            return Err(policy::to_https(authority, self.https_port, &head.target.path));
+        }
         let policy = rules.policy(agent_id);
         if let Some(policy) = policy {
             let visitor = self.visitor(&client, head);
-            let visit = Visit { agent_id, authority, visitor, scheme: client.scheme, now: Instant::now() };
+            let (scheme, https_port) = (client.scheme, self.https_port);
+            let visit = Visit { agent_id, authority, visitor, scheme, https_port, now: Instant::now() };
             policy.admit(head, visit, &self.limiter)?;
         }
         let body = BodyLimit::new(policy.and_then(|policy| policy.max_body).or(self.max_body));
         body.check_declared(&head.fields)?;
         Ok(Admission { client, policy: policy.cloned(), body })
+    }
+
+    /// Whether a client may have a connection to an agent's service. What is said on it nobody here can judge.
+    pub(crate) fn lets_pass(&self, agent_id: &AgentId, client: &Client) -> bool {
+        let rules = self.rules();
+        rules.policy(agent_id).is_none_or(|policy| policy.permits(client.addr.ip().to_canonical()))
     }
 
     /// Whose failures to authenticate count on an agents' port: those of whom a trusted proxy speaks for, and if it does

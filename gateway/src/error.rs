@@ -46,6 +46,9 @@ pub(crate) enum IngressError {
     /// A method that cannot go through a tunnel of requests, such as CONNECT.
     #[error("method not allowed")]
     MethodNotAllowed,
+    /// The connection was set up for another host.
+    #[error("asked for another host than TLS was set up for")]
+    Misdirected,
     /// Nobody has this host name, or it is not for the outside to know.
     #[error("no such agent")]
     AgentNotFound,
@@ -155,6 +158,7 @@ impl IngressError {
             Self::MethodNotAllowed => {
                 (405, "method_not_allowed", "Method not allowed", Client, texts::METHOD)
             }
+            Self::Misdirected => (421, "misdirected_request", "Wrong connection", Client, texts::MISDIRECTED),
             Self::AgentNotFound => (404, "agent_not_found", "Nothing here", Client, texts::NOT_FOUND),
             Self::AgentOffline { retry_after: None } => {
                 (404, "agent_offline", "Agent offline", Agent, texts::OFFLINE)

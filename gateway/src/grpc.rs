@@ -7,7 +7,7 @@ use hyper::{body::Incoming, service::Service};
 use hyper_util::service::TowerToHyperService;
 use link::CloseReason;
 use proto::{connect_error::Code as Refusal, tunnel_server::SERVICE_NAME};
-use session::{Acceptor, LinkInfo, Visitor};
+use session::{Acceptor, Channel, LinkInfo, Visitor};
 use tonic::{Code, Status, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -54,8 +54,8 @@ impl GrpcService {
     }
 
     /// The service of one connection.
-    pub(crate) fn for_peer(&self, peer: SocketAddr, visitor: Visitor) -> PeerService {
-        PeerService { service: self.clone(), peer, visitor }
+    pub(crate) fn for_peer(&self, peer: SocketAddr, channel: Channel, visitor: Visitor) -> PeerService {
+        PeerService { service: self.clone(), peer, channel, visitor }
     }
 }
 
@@ -63,6 +63,7 @@ impl GrpcService {
 pub(crate) struct PeerService {
     service: GrpcService,
     peer: SocketAddr,
+    channel: Channel,
     visitor: Visitor,
 }
 
@@ -75,7 +76,8 @@ impl PeerService {
         let host = request.uri().host().unwrap_or_default();
         let authority = host.trim_matches(['[', ']']).to_ascii_lowercase();
         let visitor = self.service.edge.speaking_for(self.visitor.clone(), self.peer, request.headers());
-        let info = LinkInfo { transport: TRANSPORT, peer: Some(self.peer), authority, visitor };
+        let channel = self.channel.clone();
+        let info = LinkInfo { transport: TRANSPORT, peer: Some(self.peer), authority, channel, visitor };
         let outbound = self.service.acceptor.accept(info, FromAgent::new(request.into_body()));
         Body::response(ToAgent::new(outbound))
     }

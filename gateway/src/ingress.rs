@@ -1,6 +1,6 @@
 //! The one straight line from a client's request to its response.
 //!
-//! [`h1`] and [`h2`] speak with clients. What a request goes through is the same for both: [`Ingress::route`] finds the
+//! [`h1`] and [`h2`] speak with clients; [`passthrough`] leaves that to the service. What a request goes through is the same for both: [`Ingress::route`] finds the
 //! agent, [`Ingress::session`] one of its sessions, [`Ingress::open`] opens the exchange, and [`answer`] is what comes back.
 
 use std::{sync::Arc, time::Duration};
@@ -18,7 +18,7 @@ use crate::{
     edge::{Admission, Edge},
     error::{self, Asked, IngressError, Pages},
     metrics::{Observation, Outcome, RequestMetrics},
-    route::{Domains, Target},
+    route::{self, Domains, Target},
 };
 use answer::{AnswerHead, Own};
 use head::Head;
@@ -30,6 +30,7 @@ mod download;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod head;
+mod passthrough;
 pub(crate) mod public;
 mod request;
 
@@ -61,27 +62,37 @@ impl Ingress {
     /// [`IngressError`] if the request does not say for whom it is, or may not go there.
     fn route(&self, head: &mut Head, client: &Client) -> Result<Route, IngressError> {
         let rules = self.edge.rules();
+        // A certificate was shown for one host, and possibly rules of TLS applied that another would not have.
+        if let Some(name) = &client.server_name
+            && !route::is_for(head, name)
+        {
+            return Err(IngressError::Misdirected);
+        }
         let Target { agent_id, authority } = self.domains.target(head, rules.hosts())?;
         let admission = self.edge.admit(&rules, &agent_id, &authority, head, client)?;
         Ok(Route { agent_id, authority, admission })
     }
 
-    /// One of the agent's sessions. If it was lost a moment ago, it may be back in another.
+    /// One of the agent's sessions. If it was lost a moment ago, it may be back in another. `retry_after` is for clients of an
+    /// agent that is not connected.
     ///
     /// # Errors
     /// [`IngressError`] if there is none.
     ///
     /// # Cancel safety
     /// Safe.
-    async fn session(&self, route: &Route) -> Result<Arc<Session>, IngressError> {
-        let Route { agent_id, admission, .. } = route;
+    async fn session(
+        &self,
+        agent_id: &AgentId,
+        retry_after: Option<Duration>,
+    ) -> Result<Arc<Session>, IngressError> {
         let is_known = || self.authenticator.credentials().knows(agent_id);
         // The agents of a gateway that ends come back to another one.
         let patience = if self.draining.is_cancelled() { Duration::ZERO } else { Duration::MAX };
         self.dispatcher.find(agent_id, patience, is_known).await.map_err(|unavailable| match unavailable {
             Unavailable::Offline if self.draining.is_cancelled() => IngressError::Draining,
             Unavailable::Offline if !is_known() => IngressError::AgentNotFound,
-            unavailable => unsent(unavailable, admission),
+            unavailable => unsent(unavailable, retry_after),
         })
     }
 
@@ -104,7 +115,7 @@ impl Ingress {
         let request = request::outgoing(id, head, authority, begun, &admission)?;
         self.metrics.received(request.body.len());
         let opened = self.dispatcher.open(session, id, request).await;
-        opened.map_err(|unavailable| unsent(unavailable, &admission))
+        opened.map_err(|unavailable| unsent(unavailable, admission.offline()))
     }
 
     /// The answer to a request that no service answers.
@@ -126,9 +137,9 @@ impl Ingress {
 }
 
 /// What the client is told of a request that no agent has seen.
-fn unsent(unavailable: Unavailable, admission: &Admission) -> IngressError {
+fn unsent(unavailable: Unavailable, retry_after: Option<Duration>) -> IngressError {
     match unavailable {
-        Unavailable::Offline => IngressError::AgentOffline { retry_after: admission.offline() },
+        Unavailable::Offline => IngressError::AgentOffline { retry_after },
         Unavailable::Unhealthy => IngressError::AgentUnhealthy,
         Unavailable::Overloaded => IngressError::Overloaded,
     }

@@ -23,8 +23,8 @@ async fn serve(config: gateway::Config, threads: NonZeroUsize, shutdown: Shutdow
 
 /// Runs a whole tunnel, or checks it.
 async fn dev(settings: cli::dev::DevSettings, shutdown: Shutdown) -> Result<(), Failure> {
-    let cli::dev::DevSettings { http, grpc, ws, admin, id, check, .. } = settings;
-    let options = DevOptions { http, grpc, ws, admin, agent_id: id };
+    let cli::dev::DevSettings { http, https, tls, grpc, ws, admin, id, check, .. } = settings;
+    let options = DevOptions { http, grpc, ws, admin, tls: tls.then_some(https), agent_id: id };
     let dev = Dev::start(options, shutdown).await.map_err(Failure::runtime)?;
     if !check {
         output::write(dev.banner().as_bytes()).map_err(Failure::runtime)?;

@@ -7,10 +7,11 @@ use std::{
 };
 
 use proto::limits;
+use socket2::SockRef;
 use tracing::{info, warn};
 
 use crate::{
-    Config, ServeError, activation,
+    ActivationError, Config, ServeError, activation,
     handover::{Name, Predecessor},
     listener::Listener,
 };
@@ -20,6 +21,8 @@ use crate::{
 pub struct Addresses {
     /// Public HTTP.
     pub http: SocketAddr,
+    /// Public HTTPS, if there are certificates.
+    pub https: Option<SocketAddr>,
     /// Agents over gRPC.
     pub grpc: SocketAddr,
     /// Agents over WebSocket.
@@ -32,6 +35,8 @@ pub struct Addresses {
 #[derive(Clone, Debug)]
 pub(crate) struct Ports {
     pub(crate) http: Arc<Listener>,
+    /// If there are certificates.
+    pub(crate) https: Option<Arc<Listener>>,
     pub(crate) grpc: Arc<Listener>,
     pub(crate) ws: Arc<Listener>,
     pub(crate) admin: Arc<Listener>,
@@ -39,10 +44,19 @@ pub(crate) struct Ports {
 }
 
 /// In this order they travel, and count.
-const NAMES: [&str; 4] = ["http", "grpc", "ws", "admin"];
+const NAMES: [&str; MOST] = ["http", "grpc", "ws", "admin", "https"];
 /// How long bytes may wait for a peer, port by port.
-const USER_TIMEOUTS: [Option<Duration>; 4] =
-    [None, Some(limits::TCP_USER_TIMEOUT), Some(limits::TCP_USER_TIMEOUT), None];
+const USER_TIMEOUTS: [Option<Duration>; MOST] =
+    [None, Some(limits::TCP_USER_TIMEOUT), Some(limits::TCP_USER_TIMEOUT), None, None];
+/// The place of the port that is there only if there are certificates.
+const HTTPS: usize = LEAST;
+
+/// Sockets as they are handed over, one for each port.
+pub(crate) type Sockets = Vec<OwnedFd>;
+
+/// How many there are without and with HTTPS.
+pub(crate) const LEAST: usize = 4;
+pub(crate) const MOST: usize = 5;
 
 impl Ports {
     /// Opens ports of its own.
@@ -50,9 +64,7 @@ impl Ports {
     /// # Errors
     /// [`ServeError::Bind`].
     pub(crate) fn bind(config: &Config) -> Result<Self, ServeError> {
-        Self::each(config, |port| {
-            Listener::bind(NAMES[port], addresses(config)[port], USER_TIMEOUTS[port], config.reuse_port)
-        })
+        Self::each(config, |port, addr| bind(port, addr, config.reuse_port))
     }
 
     /// Takes the sockets that the system has opened for this process, and opens the others.
@@ -60,27 +72,31 @@ impl Ports {
     /// # Errors
     /// [`ServeError`].
     pub(crate) fn activated(config: &Config) -> Result<Option<Self>, ServeError> {
-        let Some(mut sockets) = activation::sockets(&NAMES).map_err(ServeError::Activation)? else {
+        let Some(mut sockets) = activation::sockets(&NAMES)? else {
             return Ok(None);
         };
-        let ports = Self::each(config, |port| match sockets.remove(NAMES[port]) {
-            Some(socket) => Listener::adopt(NAMES[port], socket, USER_TIMEOUTS[port]),
-            None => {
-                Listener::bind(NAMES[port], addresses(config)[port], USER_TIMEOUTS[port], config.reuse_port)
-            }
+        let ports = Self::each(config, |port, addr| match sockets.remove(NAMES[port]) {
+            Some(socket) => adopt(port, socket),
+            None => bind(port, addr, config.reuse_port),
         })?;
+        if let Some(name) = sockets.into_keys().next() {
+            return Err(ActivationError::Unneeded(name).into());
+        }
         info!("listening on sockets that the system has opened");
         Ok(Some(ports))
     }
 
-    /// Takes the sockets of an older process on the same addresses, which goes on serving until it is told to end.
+    /// Takes the sockets of an older process on the same addresses, which goes on serving until it is told to end. That it has
+    /// no HTTPS, or has it elsewhere, is no obstacle: it may be there before certificates are.
     pub(crate) async fn inherit(config: &Config) -> Option<(Self, Predecessor)> {
-        let name = Name::of(addresses(config))?;
+        let Config { http, grpc, ws, admin, .. } = *config;
+        let name = Name::of([http, grpc, ws, admin])?;
         let (predecessor, sockets) = Predecessor::find(&name).await?;
         let mut sockets = sockets.into_iter();
-        let adopted = Self::each(config, |port| {
-            let socket = sockets.next().ok_or(io::ErrorKind::UnexpectedEof)?;
-            Listener::adopt(NAMES[port], socket, USER_TIMEOUTS[port])
+        let adopted = Self::each(config, |port, addr| match sockets.next() {
+            Some(socket) if port != HTTPS || listens_at(&socket, addr) => adopt(port, socket),
+            _ if port == HTTPS => bind(port, addr, true),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
         });
         match adopted {
             Ok(ports) => {
@@ -96,44 +112,51 @@ impl Ports {
 
     /// The name under which an heir finds this process.
     pub(crate) fn name(&self) -> Option<Name> {
-        let Addresses { http, grpc, ws, admin } = self.addresses;
+        let Addresses { http, grpc, ws, admin, .. } = self.addresses;
         Name::of([http, grpc, ws, admin])
     }
 
     /// The sockets, to be handed over.
-    pub(crate) fn sockets(&self) -> [BorrowedFd<'_>; 4] {
-        [&self.http, &self.grpc, &self.ws, &self.admin].map(|listener| listener.as_fd())
+    pub(crate) fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        let always = [&self.http, &self.grpc, &self.ws, &self.admin];
+        always.into_iter().chain(&self.https).map(|listener| listener.as_fd()).collect()
     }
 
     /// See [`Listener::ignore_newcomers`]; not for operators, whose port stays open to the end.
     pub(crate) fn ignore_newcomers(&self) {
-        for listener in [&self.http, &self.grpc, &self.ws] {
+        for listener in [&self.http, &self.grpc, &self.ws].into_iter().chain(&self.https) {
             listener.ignore_newcomers();
         }
     }
 
     fn each(
         config: &Config,
-        mut open: impl FnMut(usize) -> io::Result<Listener>,
+        mut open: impl FnMut(usize, SocketAddr) -> io::Result<Listener>,
     ) -> Result<Self, ServeError> {
-        let mut next = |port: usize| {
-            let bound = open(port).and_then(|listener| Ok((listener.local_addr()?, Arc::new(listener))));
-            let (name, addr) = (NAMES[port], addresses(config)[port]);
-            bound.map_err(|source| ServeError::Bind { name, addr, source })
+        let mut next = |port: usize, addr: SocketAddr| {
+            let bound =
+                open(port, addr).and_then(|listener| Ok((listener.local_addr()?, Arc::new(listener))));
+            bound.map_err(|source| ServeError::Bind { name: NAMES[port], addr, source })
         };
         let [(http_addr, http), (grpc_addr, grpc), (ws_addr, ws), (admin_addr, admin)] =
-            [next(0)?, next(1)?, next(2)?, next(3)?];
-        let addresses = Addresses { http: http_addr, grpc: grpc_addr, ws: ws_addr, admin: admin_addr };
-        Ok(Self { http, grpc, ws, admin, addresses })
+            [next(0, config.http)?, next(1, config.grpc)?, next(2, config.ws)?, next(3, config.admin)?];
+        let https = config.tls.as_ref().map(|tls| next(HTTPS, tls.https)).transpose()?;
+        let (https_addr, https) = https.unzip();
+        let addresses =
+            Addresses { http: http_addr, https: https_addr, grpc: grpc_addr, ws: ws_addr, admin: admin_addr };
+        Ok(Self { http, https, grpc, ws, admin, addresses })
     }
 }
 
-fn addresses(config: &Config) -> [SocketAddr; 4] {
-    [config.http, config.grpc, config.ws, config.admin]
+fn bind(port: usize, addr: SocketAddr, shared: bool) -> io::Result<Listener> {
+    Listener::bind(NAMES[port], addr, USER_TIMEOUTS[port], shared)
 }
 
-/// Sockets as they are handed over, one for each port.
-pub(crate) type Sockets = Vec<OwnedFd>;
+fn adopt(port: usize, socket: OwnedFd) -> io::Result<Listener> {
+    Listener::adopt(NAMES[port], socket, USER_TIMEOUTS[port])
+}
 
-/// How many there are.
-pub(crate) const COUNT: usize = NAMES.len();
+fn listens_at(socket: &OwnedFd, addr: SocketAddr) -> bool {
+    let found = SockRef::from(socket).local_addr();
+    found.is_ok_and(|found| found.as_socket() == Some(addr))
+}

@@ -1,5 +1,5 @@
-//! Follows files: in the token file who is added may connect, who is removed is cut off; in the configuration file the tables
-//! about agents count at once.
+//! Follows files: in the token file who is added may connect, who is removed is cut off; in the configuration file the
+//! tables about agents count at once; new connections are shown new certificates.
 
 use std::{
     fs, io,
@@ -13,8 +13,9 @@ use session::{AUDIT, Acceptor, Authenticator, Credentials};
 use tracing::{error, info};
 
 use crate::{
-    PolicySource, TokenFile, TokenFileError,
+    PolicySource, TlsConfig, TlsFileError, TokenFile, TokenFileError,
     edge::Edge,
+    tls::Tls,
     tokens::{MasterKey, time},
 };
 
@@ -26,8 +27,7 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// is seen later.
 pub(crate) fn read(path: PathBuf, master: Option<&Path>) -> Result<(Credentials, Tokens), TokenFileError> {
     let master = master.map(MasterKey::load).transpose()?;
-    let last = Fingerprint::of(&path).ok();
-    let tokens = Tokens { file: Followed { path, last }, master };
+    let tokens = Tokens { file: Followed::new(path), master };
     Ok((tokens.credentials()?, tokens))
 }
 
@@ -46,6 +46,24 @@ impl Tokens {
     }
 }
 
+/// Certificates and keys, to be followed.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    pub(crate) tls: Arc<Tls>,
+    files: Vec<Followed>,
+}
+
+impl Certificates {
+    /// Reads them, and remembers what their files looked like before.
+    ///
+    /// # Errors
+    /// [`TlsFileError`].
+    pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
+        let files = config.files().into_iter().map(Followed::new).collect();
+        Ok(Self { tls: Arc::new(Tls::read(config)?), files })
+    }
+}
+
 /// A file, and how it looked when it was read last.
 #[derive(Debug)]
 pub(crate) struct Followed {
@@ -54,6 +72,11 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
+    /// Remembers how a file looks that is about to be read.
+    fn new(path: PathBuf) -> Self {
+        Self { last: Fingerprint::of(&path).ok(), path }
+    }
+
     /// Waits until the file looks otherwise.
     async fn changed(&mut self) {
         loop {
@@ -111,10 +134,28 @@ fn clock() -> i64 {
     time::millis(SystemTime::now())
 }
 
+/// Reads certificates and keys again whenever one of their files changes, for ever. Files that cannot be used, or do not
+/// belong together yet, change nothing.
+pub(crate) async fn follow_certificates(certificates: Certificates) {
+    let Certificates { tls, mut files } = certificates;
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        // All are looked at, so that what changes together is read once.
+        if files.iter_mut().fold(false, |any, file| file.has_changed() | any) {
+            match tls.reload() {
+                Ok(()) => info!("certificates reloaded; new connections see them"),
+                Err(error) => {
+                    error!(%error, "a file of TLS changed but cannot be used; the old ones stay in use");
+                }
+            }
+        }
+    }
+}
+
 /// Loads the policies again whenever their file changes, for ever. A file that cannot be used changes nothing.
 pub(crate) async fn follow_policies(source: PolicySource, edge: Arc<Edge>) {
     let PolicySource { path, read } = source;
-    let mut file = Followed { last: Fingerprint::of(&path).ok(), path };
+    let mut file = Followed::new(path);
     // The file may have changed since the gateway was started with it.
     if let Ok(policies) = read() {
         edge.replace(&policies);

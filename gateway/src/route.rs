@@ -61,6 +61,12 @@ impl Domains {
     }
 }
 
+/// Whether a request is for the host `name`, in lower case, as far as it is for one.
+pub(crate) fn is_for(head: &Head, name: &str) -> bool {
+    let text = authority(head).and_then(|authority| std::str::from_utf8(authority).ok());
+    text.and_then(host).is_none_or(|host| host.strip_suffix('.').unwrap_or(host).eq_ignore_ascii_case(name))
+}
+
 /// The authority that counts (RFC 9112, section 3.2; RFC 9113, section 8.3.1), or `None` if the request has none or
 /// contradicts itself.
 fn authority(head: &Head) -> Option<&Bytes> {

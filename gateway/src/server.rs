@@ -1,15 +1,11 @@
-use std::{convert::Infallible, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use cli::Shutdown;
 use http::Request;
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use proto::{AgentId, limits};
-use session::{Acceptor, Authenticator, Credentials, Dispatcher, Lobby, Registry, Terms, Visitor};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use proto::AgentId;
+use session::{Acceptor, Authenticator, Credentials, Dispatcher, Lobby, Registry, Terms};
 use tokio::net::TcpStream;
 use tokio_util::{
     sync::CancellationToken,
@@ -19,9 +15,9 @@ use tracing::{info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
-    ActivationError, Addresses, Config, Limits, Reactors, TokenFileError,
+    ActivationError, Addresses, Config, Limits, Reactors, TlsFileError, TokenFileError,
     admin::Admin,
-    agents::{self, Rulebook},
+    agents::{Grpc, WebSocket, http1_builder},
     connections::{Connection, Connections, run},
     descriptors,
     door::Doors,
@@ -33,15 +29,13 @@ use crate::{
     metrics::Metrics,
     notify,
     ports::Ports,
-    reload::{self, Tokens},
+    reload::{self, Certificates, Tokens},
     route::Domains,
-    socket::Socket,
+    rulebook::{self, Rulebook},
     stage::{Life, Readiness},
-    stranger::{self, Rationed},
+    tls::{Port, Security},
 };
 
-/// Room for the largest head that is taken, and the buffer that bodies are read with.
-const READ_BUFFER: usize = limits::MAX_HEAD_BYTES;
 /// What is left of the grace period for connections to close once their last response is written.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -65,6 +59,9 @@ pub enum ServeError {
     /// The token file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+    /// A certificate or a key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// The system gives no more threads.
     #[error("cannot start threads: is --threads too large?")]
     Threads(#[source] io::Error),
@@ -81,6 +78,8 @@ pub struct Gateway {
     ports: Ports,
     predecessor: Option<Predecessor>,
     life: Life,
+    /// The certificates and keys to follow.
+    certificates: Option<Certificates>,
     /// The token file to follow.
     tokens: Option<Tokens>,
 }
@@ -112,13 +111,13 @@ impl Gateway {
     /// Opens the ports and lives on `credentials`; there is no token file.
     ///
     /// # Errors
-    /// [`ServeError::Bind`].
+    /// [`ServeError::Bind`], [`ServeError::Tls`].
     ///
     /// # Panics
     /// Outside a tokio runtime.
     pub fn with_credentials(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
         let ports = Ports::bind(&config)?;
-        Ok(Self::on(ports, config, credentials))
+        Self::on(ports, config, credentials)
     }
 
     /// Reads the credentials, and takes over the ports of an older process or those that the system has opened. Opens what
@@ -132,7 +131,7 @@ impl Gateway {
     pub async fn open(config: Config) -> Result<Self, ServeError> {
         let (credentials, followed) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
         if let Some(ports) = Ports::activated(&config)? {
-            return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials) });
+            return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials)? });
         }
         Ok(Self { tokens: Some(followed), ..Self::beside(config, credentials).await? })
     }
@@ -148,15 +147,17 @@ impl Gateway {
         let older = if config.reuse_port { Ports::inherit(&config).await } else { None };
         match older {
             Some((ports, older)) => {
-                Ok(Self { predecessor: Some(older), ..Self::on(ports, config, credentials) })
+                Ok(Self { predecessor: Some(older), ..Self::on(ports, config, credentials)? })
             }
             None => Self::with_credentials(config, credentials),
         }
     }
 
-    fn on(ports: Ports, config: Config, credentials: Credentials) -> Self {
+    fn on(ports: Ports, config: Config, credentials: Credentials) -> Result<Self, ServeError> {
         let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
-        Self { config, authenticator, ports, predecessor: None, life: Life::default(), tokens: None }
+        let certificates = config.tls.clone().map(Certificates::read).transpose()?;
+        let life = Life::default();
+        Ok(Self { config, authenticator, ports, predecessor: None, life, certificates, tokens: None })
     }
 
     /// Where it listens, with the ports that the system chose where it was asked to.
@@ -171,12 +172,8 @@ impl Gateway {
 
     /// The URLs under which an agent will be reachable.
     pub fn public_urls(&self, agent_id: &AgentId) -> Vec<String> {
-        agents::public_urls(
-            &self.config,
-            self.config.edge.policies.hosts(),
-            self.ports.addresses.http.port(),
-            agent_id,
-        )
+        let (config, hosts) = (&self.config, self.config.edge.policies.hosts());
+        rulebook::public_urls(config, hosts, self.ports.addresses, agent_id)
     }
 
     /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, tells agents to go elsewhere and lets requests
@@ -185,19 +182,19 @@ impl Gateway {
     /// # Errors
     /// [`ServeError::Reflection`].
     pub async fn run(self, reactors: Reactors, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self { config, authenticator, ports, predecessor, life, tokens } = self;
+        let Self { config, authenticator, ports, predecessor, life, certificates, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
         let addresses = ports.addresses;
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
         let metrics = Arc::new(Metrics::new(Arc::clone(&registry)));
-        let edge = Arc::new(Edge::new(&config.edge));
+        let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(&config, addresses)));
         let acceptor = Acceptor::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             metrics.sessions.clone(),
             terms(&config),
-            Box::new(Rulebook::new(&config, &edge, addresses.http.port())),
+            Box::new(Rulebook::new(&config, &edge, addresses)),
         );
         let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(&edge)).await?;
         let ingress = Arc::new(Ingress {
@@ -211,9 +208,8 @@ impl Gateway {
             uploads: TaskTracker::new(),
         });
         let doors = Doors { ports: &ports, life: &life, metrics: &metrics.connections };
-        let clients_door = doors.of_clients(&config.limits, &edge);
+        let (http_door, https_door) = doors.of_clients(&config.limits, &edge);
         let [grpc_door, ws_door, admin_door] = doors.of_others();
-        let [grpc_census, ws_census] = [&grpc_door, &ws_door].map(|door| Arc::clone(&door.census));
         let operator =
             Arc::new(Admin { metrics: Arc::clone(&metrics), life: life.clone(), draining: drain.clone() });
 
@@ -226,31 +222,35 @@ impl Gateway {
         let header_timeout = config.limits.header_timeout;
         let lobby = Lobby::new(config.limits.lobby);
         let patience = patience(&config.limits);
-        let accepting = [
-            clients.accept(clients_door, move |stream, peer, pause| {
+        let tls = certificates.as_ref().map(|certificates| &certificates.tls);
+        let serve_clients = |security: Security| {
+            let ingress = Arc::clone(&ingress);
+            move |stream, peer, pause| {
                 let client = ingress.edge.client(peer, "http");
-                public::serve(Socket::new(stream), client, Arc::clone(&ingress), patience, pause)
-            }),
-            agents.accept(grpc_door, {
-                let lobby = lobby.clone();
-                move |stream, peer, pause| {
-                    let tunnel = tunnel.clone();
-                    let (census, pause) = (Arc::clone(&grpc_census), pause.answered());
-                    stranger::serve(lobby.clone(), census, peer, pause, move |visitor| {
-                        http2(stream, &tunnel, peer, visitor)
-                    })
-                }
-            }),
-            agents.accept(ws_door, {
-                let (bridge, edge) = (Arc::clone(&bridge), Arc::clone(&edge));
-                move |stream, peer, pause| {
-                    let (bridge, edge) = (Arc::clone(&bridge), Arc::clone(&edge));
-                    let (census, pause) = (Arc::clone(&ws_census), pause.answered());
-                    stranger::serve(lobby.clone(), census, peer, pause, move |visitor| {
-                        ws_http1(stream, header_timeout, bridge, edge, peer, visitor)
-                    })
-                }
-            }),
+                let (security, ingress) = (security.clone(), Arc::clone(&ingress));
+                public::serve(stream, client, security, ingress, patience, pause)
+            }
+        };
+        let over_grpc = Grpc {
+            lobby: lobby.clone(),
+            census: Arc::clone(&grpc_door.census),
+            security: Security::of_agents(tls, Port::Grpc),
+            tunnel,
+        };
+        let over_ws = WebSocket {
+            lobby,
+            census: Arc::clone(&ws_door.census),
+            security: Security::of_agents(tls, Port::WebSocket),
+            bridge: Arc::clone(&bridge),
+            edge: Arc::clone(&edge),
+            header_timeout,
+        };
+        let [plain, secure] = Security::of_clients(tls);
+        let accepting = [
+            Some(clients.accept(http_door, serve_clients(plain))),
+            https_door.map(|door| clients.accept(door, serve_clients(secure))),
+            Some(agents.accept(grpc_door, move |stream, peer, pause| over_grpc.serve(stream, peer, pause))),
+            Some(agents.accept(ws_door, move |stream, peer, pause| over_ws.serve(stream, peer, pause))),
         ];
         let _operating = operators.accept(admin_door, move |stream, peer, pause| {
             run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause.answered())
@@ -262,6 +262,9 @@ impl Gateway {
         let _policies = config.edge.source.clone().map(|source| {
             AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
         });
+        let _certificates = certificates.map(|certificates| {
+            AbortOnDropHandle::new(tokio::spawn(reload::follow_certificates(certificates)))
+        });
         let mut ending = Ending {
             life: life.clone(),
             ports: ports.clone(),
@@ -270,7 +273,7 @@ impl Gateway {
             shared: config.reuse_port,
             rest: config.limits.drain_idle.min(config.limits.grace_period),
             grace_period: config.limits.grace_period,
-            accepting: accepting.into(),
+            accepting: accepting.into_iter().flatten().collect(),
             clients,
             agents,
             bridge,
@@ -290,7 +293,8 @@ impl Gateway {
             ending.elder = Some(elder.begin());
         }
         life.on_ready();
-        info!(http = %addresses.http, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
+        let https = addresses.https.map(tracing::field::display);
+        info!(http = %addresses.http, https, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
         let _watchdog = notify::ready();
 
         drain.cancelled().await;
@@ -332,49 +336,7 @@ fn patience(limits: &Limits) -> Patience {
     }
 }
 
-fn ws_http1(
-    stream: TcpStream,
-    header_timeout: Duration,
-    bridge: Arc<Bridge>,
-    edge: Arc<Edge>,
-    peer: SocketAddr,
-    visitor: Visitor,
-) -> impl Connection + Send {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let visitor = edge.speaking_for(visitor.clone(), peer, request.headers());
-        std::future::ready(Ok::<_, Infallible>(bridge.answer(request, peer, visitor)))
-    });
-    http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
-}
-
 fn admin_http1(stream: TcpStream, header_timeout: Duration, admin: Arc<Admin>) -> impl Connection + Send {
     let service = service_fn(move |request: Request<Incoming>| std::future::ready(admin.answer(&request)));
     http1_builder(header_timeout).serve_connection(TokioIo::new(stream), service).with_upgrades()
-}
-
-fn http1_builder(header_timeout: Duration) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    // Without a timer the time-out would silently do nothing.
-    builder.timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(READ_BUFFER);
-    builder
-}
-
-fn http2(
-    stream: TcpStream,
-    tunnel: &GrpcService,
-    peer: SocketAddr,
-    visitor: Visitor,
-) -> impl Connection + Send + use<> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(limits::H2_STREAM_WINDOW)
-        .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
-        .max_frame_size(limits::H2_MAX_FRAME_SIZE)
-        .max_header_list_size(limits::H2_MAX_HEADER_LIST)
-        .max_concurrent_streams(limits::H2_MAX_STREAMS)
-        .max_local_error_reset_streams(64)
-        .max_pending_accept_reset_streams(20);
-    let socket = Rationed::new(stream, visitor.clone());
-    builder.serve_connection(TokioIo::new(socket), tunnel.for_peer(peer, visitor))
 }

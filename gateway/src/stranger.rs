@@ -29,17 +29,19 @@ const RATION: usize = 64 * 1024;
 /// For the last words to somebody who must go.
 const FAREWELL: Duration = Duration::from_millis(400);
 
-/// Serves a connection from which an agent is expected. If there is no room for it, or no agent is accepted in time, it
-/// is closed. Whether there is room is decided at once, so that whoever comes first is served.
+/// Serves a connection from which an agent is expected, once `handshake` has given its stream. If there is no room for it,
+/// or no agent is accepted in time, it is closed. Whether there is room is decided at once, so that whoever comes first is
+/// served.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection.
-pub(crate) fn serve<C: Connection>(
+pub(crate) fn serve<S, C: Connection>(
     lobby: Lobby,
     census: Arc<Census>,
     peer: SocketAddr,
     pause: CancellationToken,
-    connection: impl FnOnce(Visitor) -> C,
+    handshake: impl Future<Output = Option<S>>,
+    connection: impl FnOnce(S, Visitor) -> C,
 ) -> impl Future<Output = ()> {
     let visitor = lobby.enter(peer.ip());
     if visitor.is_none() {
@@ -47,25 +49,33 @@ pub(crate) fn serve<C: Connection>(
     }
     async move {
         match visitor {
-            Some(visitor) => run_for(visitor, &lobby, peer, pause, connection).await,
+            Some(visitor) => run_for(visitor, &lobby, peer, pause, handshake, connection).await,
             None => debug!(%peer, "too many connections without an agent"),
         }
     }
 }
 
-async fn run_for<C: Connection>(
+async fn run_for<S, C: Connection>(
     visitor: Visitor,
     lobby: &Lobby,
     peer: SocketAddr,
     pause: CancellationToken,
-    connection: impl FnOnce(Visitor) -> C,
+    handshake: impl Future<Output = Option<S>>,
+    connection: impl FnOnce(S, Visitor) -> C,
 ) {
     let pause = pause.child_token();
+    let mut overdue = pin!(lobby.overdue(&visitor));
+    let stream = tokio::select! {
+        stream = handshake => stream,
+        () = overdue.as_mut() => None,
+        () = pause.cancelled() => None,
+    };
+    let Some(stream) = stream else { return };
     // Most links are idle most of the time: what each holds is memory, and a box costs nothing but here.
-    let mut served = pin!(run(Box::pin(connection(visitor.clone())), peer, pause.clone()));
+    let mut served = pin!(run(Box::pin(connection(stream, visitor.clone())), peer, pause.clone()));
     tokio::select! {
         () = served.as_mut() => return,
-        () = lobby.overdue(&visitor) => {}
+        () = overdue => {}
     }
     debug!(%peer, "no agent was accepted on this connection");
     pause.cancel();

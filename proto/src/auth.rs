@@ -10,6 +10,13 @@ pub const NONCE_LEN: usize = 16;
 /// Length of a signature in bytes.
 pub const SIGNATURE_LEN: usize = 32;
 
+/// What the value that binds a signature to a TLS connection is exported under (RFC 9266), without a context.
+pub const BINDING_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+/// Length of that value in bytes.
+pub const BINDING_LEN: usize = 32;
+/// What is signed in its place by an agent that speaks TLS and was told that the gateway sees none.
+pub const UNSEEN: &[u8] = b"unseen";
+
 const CONNECT_DOMAIN: &[u8] = b"indranet/v1/connect\0";
 const ACCEPT_DOMAIN: &[u8] = b"indranet/v1/accept\0";
 const SKEW_DOMAIN: &[u8] = b"indranet/v1/skew\0";

@@ -1,5 +1,4 @@
 use std::{
-    net::SocketAddr,
     pin::pin,
     sync::{
         Arc, Mutex,
@@ -11,7 +10,7 @@ use std::{
 use futures_util::{Stream, StreamExt as _};
 use link::{Budget, CloseReason, LifeEvent, Lifecycle, Link, LinkError, ReaderGone, Settings};
 use prost::Message as _;
-use proto::{AgentFrame, AgentId, ConnectAccepted, ConnectRequest, Feature, agent_frame, auth, limits};
+use proto::{AgentFrame, ConnectAccepted, ConnectRequest, Feature, agent_frame, auth, limits};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -20,7 +19,7 @@ use tracing::{Instrument as _, debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    Authenticated, Authenticator, Instances, Metrics, Registry, Rejection, Visitor,
+    AgentRules, Authenticated, Authenticator, LinkInfo, Metrics, Registry, Rejection, Terms,
     audit::{self, Claim},
     herd,
     reader::{self, Watch},
@@ -28,71 +27,6 @@ use crate::{
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
 };
-
-/// What a gateway grants every session.
-#[derive(Clone, Debug)]
-pub struct Terms {
-    /// The gateway's name for itself.
-    pub gateway_id: String,
-    /// See [`limits::IDLE_TIMEOUT`]; zero is for ever.
-    pub idle_timeout: Duration,
-    /// See [`limits::HEARTBEAT_INTERVAL`].
-    pub heartbeat_interval: Duration,
-    /// See [`limits::HEARTBEAT_TIMEOUT`].
-    pub heartbeat_timeout: Duration,
-    /// How long exchanges may go on once a session drains.
-    pub grace_period: Duration,
-    /// Requests in progress at a time on one session.
-    pub max_concurrent: u32,
-    /// Bytes of bodies that all sessions together may hold, see [`limits::PROCESS_MEMORY`].
-    pub body_memory: u64,
-    /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
-    pub max_link_age: Duration,
-    /// Sessions at a time with one token, unless the token says otherwise.
-    pub max_sessions_per_token: u32,
-    /// Sessions at a time of one agent id.
-    pub max_sessions_per_agent: u32,
-}
-
-impl Default for Terms {
-    fn default() -> Self {
-        Self {
-            gateway_id: "gateway".to_owned(),
-            idle_timeout: limits::IDLE_TIMEOUT,
-            heartbeat_interval: limits::HEARTBEAT_INTERVAL,
-            heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
-            grace_period: limits::DRAIN_DEADLINE,
-            max_concurrent: limits::MAX_CONCURRENT,
-            body_memory: limits::PROCESS_MEMORY,
-            max_link_age: Duration::ZERO,
-            max_sessions_per_token: limits::MAX_SESSIONS_PER_TOKEN,
-            max_sessions_per_agent: limits::MAX_SESSIONS_PER_AGENT,
-        }
-    }
-}
-
-/// What a transport knows of a link.
-#[derive(Clone, Debug)]
-pub struct LinkInfo {
-    /// The transport's label in logs and metrics.
-    pub transport: &'static str,
-    /// Where the connection comes from.
-    pub peer: Option<SocketAddr>,
-    /// Host that was dialled, as `:authority` or Host say, lower case, without port.
-    pub authority: String,
-    /// The connection, as long as nobody is known on it.
-    pub visitor: Visitor,
-}
-
-/// What is said about agents one by one, asked whenever one connects.
-pub trait AgentRules: Send + Sync {
-    /// Where the agent is reachable.
-    fn public_urls(&self, agent_id: &AgentId) -> Vec<String>;
-    /// See [`limits::RESPONSE_TIMEOUT`].
-    fn response_timeout(&self, agent_id: &AgentId) -> Duration;
-    /// What becomes of other processes that have the same id.
-    fn instances(&self, agent_id: &AgentId) -> Instances;
-}
 
 /// Turns links into sessions: reads the first frame, checks it, registers the agent and runs its session to the end.
 /// Cheap to clone.
@@ -268,7 +202,8 @@ impl Inner {
         }
         let now = link::now();
         info.visitor.may_try(now).map_err(Rejection::Throttled)?;
-        let authenticated = self.authenticator.verify(request, &info.authority, unix_millis(), now)?;
+        let authenticated =
+            self.authenticator.verify(request, &info.authority, &info.channel, unix_millis(), now)?;
         let seat = self.seats.take(
             &authenticated,
             SeatLimits {
@@ -433,7 +368,14 @@ impl Inner {
 }
 
 fn common_features(request: &ConnectRequest) -> Vec<i32> {
-    let ours = [Feature::Trailers, Feature::Upgrade, Feature::Informational, Feature::Drain, Feature::Health];
+    let ours = [
+        Feature::Trailers,
+        Feature::Upgrade,
+        Feature::Informational,
+        Feature::Drain,
+        Feature::Health,
+        Feature::Passthrough,
+    ];
     ours.map(i32::from).into_iter().filter(|feature| request.features.contains(feature)).collect()
 }
 

@@ -6,10 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::{AgentId, ConnectError, ConnectRequest, Secret, TokenId, auth, connect_error::Code, limits};
+use proto::{
+    AgentId, ChannelBinding, ConnectError, ConnectRequest, Secret, TokenId, auth, connect_error::Code, limits,
+};
 
 use crate::{
-    InUse,
+    Channel, InUse,
     credentials::{Credentials, Grant, Key, Withdrawn},
 };
 
@@ -71,6 +73,21 @@ pub enum Rejection {
         "the token may not claim this agent id: make one with `gateway-tunnel token new --agent-id <id>`"
     )]
     AgentIdNotAllowed,
+    /// The signature is bound to a TLS connection that does not end here.
+    #[error(
+        "the agent's signature is bound to its TLS connection, but this gateway sees no TLS: something in front of it ends TLS"
+    )]
+    NoTls,
+    /// The agent was told that there is no TLS here, and not by this gateway.
+    #[error(
+        "the agent was told that this gateway sees no TLS, and it does: somebody in between opens the connection and reads it"
+    )]
+    Intercepted,
+    /// The certificate is another agent's.
+    #[error(
+        "the client certificate is not this agent's: its common name or one of its DNS names must be the agent id"
+    )]
+    Certificate,
     /// No version is spoken by both sides.
     #[error("no common protocol version: this gateway speaks 1")]
     Version,
@@ -108,11 +125,11 @@ impl Rejection {
     /// The wire form.
     pub fn to_wire(self) -> ConnectError {
         let (code, retry_after_ms) = match self {
-            Self::Malformed(_) => (Code::Protocol, 0),
-            Self::Unauthenticated | Self::Withdrawn(_) => (Code::Unauthenticated, 0),
+            Self::Malformed(_) | Self::NoTls => (Code::Protocol, 0),
+            Self::Unauthenticated | Self::Intercepted | Self::Withdrawn(_) => (Code::Unauthenticated, 0),
             Self::ClockSkew(_) => (Code::ClockSkew, 0),
             Self::Replayed => (Code::Replayed, 0),
-            Self::AgentIdNotAllowed => (Code::AgentIdNotAllowed, 0),
+            Self::AgentIdNotAllowed | Self::Certificate => (Code::AgentIdNotAllowed, 0),
             Self::Version => (Code::Version, 0),
             Self::Busy | Self::Sessions(_) => (Code::Limit, 5_000),
             Self::Throttled(wait) => {
@@ -169,8 +186,8 @@ impl Authenticator {
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
     }
 
-    /// Checks a request. `authority` is the host that the link says was dialled; `clock` is this host's time in
-    /// milliseconds since the Unix epoch, `now` the same moment on the monotonic clock.
+    /// Checks a request. `authority` is the host that the link says was dialled, `channel` what TLS says of it; `clock` is
+    /// this host's time in milliseconds since the Unix epoch, `now` the same moment on the monotonic clock.
     ///
     /// # Errors
     /// The first [`Rejection`] in the order of the module's text.
@@ -178,10 +195,12 @@ impl Authenticator {
         &self,
         request: ConnectRequest,
         authority: &str,
+        channel: &Channel,
         clock: i64,
         now: Instant,
     ) -> Result<Authenticated, Rejection> {
         let agent_id = well_formed(&request)?;
+        let binding = binding(&request, channel)?;
         let skew = limits::CLOCK_SKEW.as_millis();
         let in_time = request
             .timestamp
@@ -190,7 +209,7 @@ impl Authenticator {
 
         let credentials = self.credentials();
         let grant = credentials.grant(&request.token);
-        let key = self.signed_with(&request, grant, authority);
+        let key = self.signed_with(&request, grant, authority, binding);
         let (grant, key) = grant.zip(key).ok_or(Rejection::Unauthenticated)?;
         grant.standing(key, clock).map_err(Rejection::Withdrawn)?;
         let secret = match (key, &grant.previous) {
@@ -198,6 +217,9 @@ impl Authenticator {
             _ => &grant.secret,
         };
 
+        if request.channel_binding() == ChannelBinding::Unseen && channel.is_tls() {
+            return Err(Rejection::Intercepted);
+        }
         if !in_time {
             return Err(Rejection::ClockSkew(ServerTime::signed(clock, &request.nonce, secret)));
         }
@@ -207,6 +229,9 @@ impl Authenticator {
         if !grant.may_claim(&agent_id) {
             return Err(Rejection::AgentIdNotAllowed);
         }
+        if !channel.is_certified(&agent_id) {
+            return Err(Rejection::Certificate);
+        }
         let token = TokenId::parse(&request.token).map_err(|_| Rejection::Unauthenticated)?;
         self.remember(&token, &request.nonce, now)?;
         let (max_sessions, max_concurrent) = (grant.max_sessions, grant.max_concurrent);
@@ -215,12 +240,18 @@ impl Authenticator {
 
     /// Which of the token's keys made the signature. Computes as many signatures for a token that does not exist as for
     /// any other, and does not stop at the right one.
-    fn signed_with(&self, request: &ConnectRequest, grant: Option<&Grant>, authority: &str) -> Option<Key> {
+    fn signed_with(
+        &self,
+        request: &ConnectRequest,
+        grant: Option<&Grant>,
+        authority: &str,
+        binding: &[u8],
+    ) -> Option<Key> {
         let current = grant.map_or(&self.dummy, |grant| &grant.secret);
         let previous = grant.and_then(|grant| grant.previous.as_ref());
         let previous = previous.map_or(&self.dummy, |previous| &previous.secret);
-        let by_previous = self.is_signed(request, previous, authority);
-        let by_current = self.is_signed(request, current, authority);
+        let by_previous = self.is_signed(request, previous, authority, binding);
+        let by_current = self.is_signed(request, current, authority, binding);
         match (by_current, by_previous) {
             (true, _) => Some(Key::Current),
             (false, true) => Some(Key::Previous),
@@ -228,11 +259,11 @@ impl Authenticator {
         }
     }
 
-    fn is_signed(&self, request: &ConnectRequest, secret: &Secret, authority: &str) -> bool {
+    fn is_signed(&self, request: &ConnectRequest, secret: &Secret, authority: &str, binding: &[u8]) -> bool {
         let signed_for = |audience: &str| {
             #[cfg(test)]
             self.computed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let transcript = auth::connect_transcript(request, audience, b"");
+            let transcript = auth::connect_transcript(request, audience, binding);
             auth::verify(secret, &transcript, &request.signature).is_ok()
         };
         let named = request.audience.as_str();
@@ -250,6 +281,17 @@ impl Authenticator {
             Replay::Seen => Err(Rejection::Replayed),
             Replay::Full => Err(Rejection::Busy),
         }
+    }
+}
+
+/// What stands in the transcript for the channel. That an agent says which it is is not signed itself, and need not be: with
+/// another the signature is wrong.
+fn binding<'a>(request: &ConnectRequest, channel: &'a Channel) -> Result<&'a [u8], Rejection> {
+    match ChannelBinding::try_from(request.channel_binding) {
+        Ok(ChannelBinding::None) => Ok(b""),
+        Ok(ChannelBinding::TlsExporter) => channel.binding().ok_or(Rejection::NoTls),
+        Ok(ChannelBinding::Unseen) => Ok(auth::UNSEEN),
+        Err(_) => Err(Rejection::Malformed("a channel binding of an unknown kind")),
     }
 }
 

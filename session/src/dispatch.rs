@@ -213,6 +213,7 @@ impl Attempt {
         self.tried.iter().any(|tried| tried.rules_out(session))
             || request.body.len() > session.inline_limit()
             || lacks(!request.upgrade.is_empty(), Feature::Upgrade)
+            || lacks(*request.method == *b"CONNECT", Feature::Passthrough)
             || lacks(request.expect_continue, Feature::Informational)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`Acceptor`]: the seam. A transport gives it the stream of frames it reads and gets the stream it shall write.
 //! - [`Authenticator`]: the only maker of [`Authenticated`], from [`Credentials`] that can be exchanged at any time.
+//! - [`Channel`]: what is known of the connection below a link, where TLS ends here.
 //! - [`Lobby`]: where connections wait that no agent was accepted on yet, so many and so long.
 //! - [`Registry`]: agent id to live sessions; a late goodbye cannot remove its heir.
 //! - [`Dispatcher`]: finds a session for a request, waits for one that was just lost, and sends a request again where that
@@ -15,6 +16,7 @@
 mod acceptor;
 mod audit;
 mod auth;
+mod channel;
 mod credentials;
 mod detached;
 mod dispatch;
@@ -31,10 +33,12 @@ mod seats;
 mod session;
 mod sweeper;
 mod sync;
+mod terms;
 
-pub use acceptor::{Acceptor, AgentRules, LinkInfo, Terms};
+pub use acceptor::Acceptor;
 pub use audit::TARGET as AUDIT;
 pub use auth::{Authenticated, Authenticator, Rejection, ServerTime};
+pub use channel::Channel;
 pub use credentials::{AgentIdPattern, Credentials, Grant, Previous, Withdrawn};
 pub use dispatch::{Attempt, Cause, Dispatcher, OpenedExchange, Unavailable};
 pub use head::ResponseHead;
@@ -43,3 +47,4 @@ pub use metrics::Metrics;
 pub use rate::{InvalidRate, Limiter, Rate, client_key};
 pub use registry::{Choice, InUse, Instances, InvalidInstances, Registration, Registry};
 pub use session::{Exchange, GatewayLink, NotSent, Outbound, Session, Upload};
+pub use terms::{AgentRules, LinkInfo, Terms};

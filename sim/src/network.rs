@@ -9,7 +9,7 @@ use std::{
 
 use agent::{
     GatewayUrl, Transport,
-    world::{DialError, Dialling, Outbound, World},
+    world::{Binding, DialError, Dialling, Introduce, Outbound, World},
 };
 use futures_util::StreamExt as _;
 use proto::limits;
@@ -118,6 +118,7 @@ impl Network {
         };
         self.trace.note(format_args!("{wire}: process {process} dialled gateway {}", gateway.number));
         let info = LinkInfo {
+            channel: session::Channel::plain(),
             transport: packing.label(),
             peer: None,
             authority: "gw".to_owned(),
@@ -206,7 +207,8 @@ impl Place {
 }
 
 impl World for Place {
-    fn dial<'a>(&'a self, url: &'a GatewayUrl, outbound: Outbound) -> Dialling<'a> {
+    fn dial<'a>(&'a self, url: &'a GatewayUrl, introduce: Introduce<'a>, outbound: Outbound) -> Dialling<'a> {
+        introduce(Binding::None);
         Box::pin(self.reach(url, outbound))
     }
 

@@ -39,7 +39,13 @@ impl Gateway {
 
     /// A gateway whose ports a newer one can take over.
     pub async fn start_shared() -> Self {
-        let config = Config { reuse_port: true, ..config(Limits::default(), PathBuf::new()) };
+        Self::start_shared_with(|_config| {}).await
+    }
+
+    /// The same, with a configuration of the scenario's choice.
+    pub async fn start_shared_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { reuse_port: true, ..config(Limits::default(), PathBuf::new()) };
+        adjust(&mut config);
         let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
         let gateway = Self::run(bound, config);
         gateway.ready().await;
@@ -48,9 +54,24 @@ impl Gateway {
 
     /// A newer gateway on the same ports, which takes over from this one.
     pub async fn heir(&self) -> Self {
-        let Addresses { http, grpc, ws, admin } = self.addresses;
-        let config = Config { http, grpc, ws, admin, ..self.config.clone() };
+        self.heir_with(|_config| {}).await
+    }
+
+    /// The same, with a configuration that is another one but for the ports.
+    pub async fn heir_with(&self, adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.settled();
+        adjust(&mut config);
         Self::run(Bound::beside(config.clone(), credentials::all()).await.unwrap(), config)
+    }
+
+    /// The configuration with the ports that were chosen.
+    fn settled(&self) -> Config {
+        let Addresses { http, https, grpc, ws, admin } = self.addresses;
+        let mut config = Config { http, grpc, ws, admin, ..self.config.clone() };
+        if let (Some(tls), Some(https)) = (&mut config.tls, https) {
+            tls.https = https;
+        }
+        config
     }
 
     /// A gateway that asks something of clients, see [`crate::edge`].
@@ -89,11 +110,9 @@ impl Gateway {
 
     /// Kills the gateway and starts another one on the same ports.
     pub async fn restart(self) -> Self {
-        let Self { mut config, addresses, task, .. } = self;
-        task.abort();
-        let _ = task.await; // cancelled, as it was told
-        (config.http, config.grpc) = (addresses.http, addresses.grpc);
-        (config.ws, config.admin) = (addresses.ws, addresses.admin);
+        let config = self.settled();
+        self.task.abort();
+        let _ = self.task.await; // cancelled, as it was told
         let mut bound = None;
         eventually("the ports are free again", async || {
             bound = Bound::with_credentials(config.clone(), credentials::all()).ok();
@@ -111,6 +130,14 @@ impl Gateway {
     /// Where clients connect.
     pub fn http(&self) -> SocketAddr {
         self.addresses.http
+    }
+
+    /// Where clients connect over TLS.
+    ///
+    /// # Panics
+    /// If nobody can.
+    pub fn https(&self) -> SocketAddr {
+        self.addresses.https.unwrap()
     }
 
     /// Where agents connect that speak `transport`.
@@ -183,5 +210,6 @@ fn config(limits: Limits, tokens: PathBuf) -> Config {
         limits,
         edge: EdgeConfig::default(),
         reuse_port: false,
+        tls: None,
     }
 }

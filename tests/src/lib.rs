@@ -8,6 +8,7 @@
 //! - [`h2`]: HTTP/2 by hand, for clients that attack.
 //! - [`Rogue`]: an agent at the level of frames, which does as it is told.
 //! - [`Relay`]: a way to the gateway that can fall silent.
+//! - [`Pki`]: an authority and its certificates. [`Opener`]: somebody in between who ends TLS.
 //! - [`over_every_transport!`]: makes the tests of a scenario, one for each transport.
 //!
 //! Invariant: nothing sleeps to let something happen. A scenario waits for what it is about, and [`within`] bounds the
@@ -22,7 +23,9 @@ mod gateway;
 mod h2_client;
 mod metrics;
 mod noise;
+mod opener;
 mod patience;
+mod pki;
 mod relay;
 mod rogue;
 mod service;
@@ -41,7 +44,9 @@ pub use self::{
     h2_client::H2,
     metrics::Metrics,
     noise::noise,
+    opener::{Onward, Opener},
     patience::{PATIENCE, eventually, within},
+    pki::{H1_ONLY, H2_ONLY, Issued, Pki, Secure},
     relay::Relay,
     rogue::{Farewell, Goodbye, Rogue, farewell, frames},
     service::{Service, ServiceBody},

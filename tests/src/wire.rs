@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncWriteExt as _, WriteHalf},
     net::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
 };
+
+use crate::Secure;
+use reader::Source;
 
 pub mod h2;
 mod head;
@@ -30,7 +33,13 @@ pub struct Wire {
 
 /// What a [`Wire`] sends.
 #[derive(Debug)]
-pub struct Writer(OwnedWriteHalf);
+pub struct Writer(Sink);
+
+#[derive(Debug)]
+enum Sink {
+    Plain(OwnedWriteHalf),
+    Tls(WriteHalf<Secure>),
+}
 
 /// A request or a response with all of its body.
 #[derive(Debug)]
@@ -52,7 +61,13 @@ impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         let (reader, writer): (OwnedReadHalf, OwnedWriteHalf) = stream.into_split();
-        Self { reader: Reader::new(reader), writer: Writer(writer) }
+        Self { reader: Reader::new(Source::Plain(reader)), writer: Writer(Sink::Plain(writer)) }
+    }
+
+    /// Speaks over TLS.
+    pub fn secure(stream: Secure) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self { reader: Reader::new(Source::Tls(reader)), writer: Writer(Sink::Tls(writer)) }
     }
 
     /// Sends bytes as they are.
@@ -86,8 +101,10 @@ impl Wire {
 
     /// Breaks the connection: the other end sees a reset instead of an end.
     pub fn reset(self) {
-        let stream = self.reader.into_inner().reunite(self.writer.0).unwrap();
-        stream.set_zero_linger().unwrap();
+        let (Source::Plain(reader), Sink::Plain(writer)) = (self.reader.into_inner(), self.writer.0) else {
+            panic!("only a connection without TLS can be reset");
+        };
+        reader.reunite(writer).unwrap().set_zero_linger().unwrap();
     }
 
     /// Waits until the other end has closed the connection, or broken it; what it still sends is thrown away.
@@ -110,12 +127,22 @@ impl Writer {
     /// # Errors
     /// If the connection is broken.
     pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-        self.0.write_all(bytes.as_ref()).await
+        match &mut self.0 {
+            Sink::Plain(stream) => stream.write_all(bytes.as_ref()).await,
+            Sink::Tls(stream) => {
+                stream.write_all(bytes.as_ref()).await?;
+                stream.flush().await
+            }
+        }
     }
 
     /// Says that nothing more will be sent.
     pub async fn finish(&mut self) {
-        let _ = self.0.shutdown().await; // the connection may be gone
+        // The connection may be gone.
+        let _ = match &mut self.0 {
+            Sink::Plain(stream) => stream.shutdown().await,
+            Sink::Tls(stream) => stream.shutdown().await,
+        };
     }
 
     /// Sends one chunk of a chunked body.

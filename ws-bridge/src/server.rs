@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use link::LinkError;
 use proto::AgentFrame;
-use session::{Acceptor, LinkInfo, Outbound, Visitor};
+use session::{Acceptor, Channel, LinkInfo, Outbound, Visitor};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -63,6 +63,7 @@ impl Bridge {
         &self,
         mut request: Request<Incoming>,
         peer: SocketAddr,
+        channel: Channel,
         visitor: Visitor,
     ) -> Response<Full<Bytes>> {
         let response = match handshake::check(&request, &self.origins) {
@@ -73,7 +74,7 @@ impl Bridge {
             }
         };
         let authority = handshake::host(&request);
-        let info = LinkInfo { transport: TRANSPORT, peer: Some(peer), authority, visitor };
+        let info = LinkInfo { transport: TRANSPORT, peer: Some(peer), authority, channel, visitor };
         let upgrade = hyper::upgrade::on(&mut request);
         let (acceptor, ended) = (self.acceptor.clone(), self.ended.clone());
         self.links.spawn(async move {

@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use ::cli::{Span, log};
-use agent::{Config, GatewayUrl, HostField, InvalidCa, InvalidProxy, LinkAge, UpstreamTls};
+use agent::{
+    ChannelBinding, Config, GatewayTls, GatewayUrl, HostField, InvalidCa, InvalidClientCert, InvalidProxy,
+    InvalidServerName, LinkAge, UpstreamTls,
+};
 use proto::{AgentId, InvalidAgentId, limits};
 
 use super::{
@@ -44,10 +47,18 @@ pub(super) enum ConfigError {
     CaAndInsecure,
     #[error(transparent)]
     Gateway(#[from] GatewayUrlError),
-    #[error(
-        "{0}: TLS to the gateway is not supported by this version; dial grpc:// or ws:// on a network you trust"
-    )]
-    Tls(GatewayUrl),
+    #[error("--ca-file is not usable")]
+    GatewayCa(#[source] InvalidCa),
+    #[error("--insecure-skip-verify believes any certificate; leave it or --ca-file off")]
+    GatewayCaAndInsecure,
+    #[error("--tls-server-name is not usable")]
+    ServerName(#[from] InvalidServerName),
+    #[error("--client-cert is not usable")]
+    ClientCert(#[from] InvalidClientCert),
+    #[error("--client-cert and --client-key go together; name both")]
+    ClientPair,
+    #[error("--channel-binding require needs TLS, which {0} has not; dial grpcs://, wss:// or https://")]
+    NoTls(GatewayUrl),
     #[error("`{id}` cannot be the agent's --id")]
     Id { id: String, source: InvalidAgentId },
     #[error("--proxy is not usable")]
@@ -70,11 +81,15 @@ impl Checked {
     /// Fills in defaults and checks everything that can be checked without opening a socket.
     pub(super) fn new(settings: Settings) -> Result<Self, ConfigError> {
         let protocol = settings.upstream_protocol;
-        let upstream = target::parse(&settings.target.ok_or(ConfigError::NoTarget)?, protocol)?;
+        let upstream = target::parse(settings.target.as_ref().ok_or(ConfigError::NoTarget)?, protocol)?;
         let upstream_tls = upstream_tls(settings.upstream_ca.as_deref(), settings.upstream_insecure)?;
         let gateways = gateways(&settings.gateway)?;
-        if let Some(url) = gateways.iter().find(|url| url.tls) {
-            return Err(ConfigError::Tls(url.clone()));
+        let gateway_tls = gateway_tls(&settings)?;
+        let channel_binding = settings.channel_binding.unwrap_or_default();
+        if channel_binding == ChannelBinding::Require
+            && let Some(url) = gateways.iter().find(|url| !url.tls)
+        {
+            return Err(ConfigError::NoTls(url.clone()));
         }
         let credential = credential::find(settings.token, settings.token_file)?;
         let agent_id = match settings.id {
@@ -88,7 +103,10 @@ impl Checked {
             health_check,
             health_interval: health_interval(settings.health_interval)?,
             upstream_tls,
+            gateway_tls,
+            channel_binding,
             host: host(settings.host)?,
+            passthrough: settings.passthrough.unwrap_or_default(),
             routes: route::routes(&settings.route, settings.routes, protocol)?,
             proxies: proxy::proxies(settings.proxy.as_ref())?,
             max_retries: settings.max_retries,
@@ -103,9 +121,9 @@ impl Checked {
 
     /// The settings that would give the same again, but for the token and the files that are named.
     pub(super) fn into_settings(self) -> Settings {
-        let Config { upstream, host, routes, gateways, agent_id, .. } = self.config;
+        let Config { upstream, host, passthrough, routes, gateways, agent_id, .. } = self.config;
         let Config { max_retries, grace_period, max_concurrent, connections, .. } = self.config;
-        let Config { link_age, health_check, health_interval, .. } = self.config;
+        let Config { link_age, health_check, health_interval, channel_binding, .. } = self.config;
         let routes = routes.into_iter().map(|route| RouteSettings {
             prefix: if route.prefix.is_empty() { "/".to_owned() } else { route.prefix },
             target: route.upstream.to_string(),
@@ -117,11 +135,18 @@ impl Checked {
             upstream_ca: None,
             upstream_insecure: None,
             host: Some(host.to_string()),
+            passthrough: Some(passthrough),
             route: Vec::new(),
             routes: routes.collect(),
             gateway: gateways.iter().map(GatewayUrl::to_string).collect(),
             id: Some(agent_id.to_string()),
             proxy: None,
+            ca_file: None,
+            tls_server_name: None,
+            client_cert: None,
+            client_key: None,
+            channel_binding: Some(channel_binding),
+            insecure_skip_verify: None,
             token: None,
             token_file: None,
             max_retries,
@@ -164,6 +189,23 @@ fn upstream_tls(ca: Option<&Path>, insecure: Option<bool>) -> Result<UpstreamTls
         (None, true) => Ok(UpstreamTls::insecure()),
         (Some(path), false) => Ok(UpstreamTls::with_ca(path)?),
         (Some(_), true) => Err(ConfigError::CaAndInsecure),
+    }
+}
+
+fn gateway_tls(settings: &Settings) -> Result<GatewayTls, ConfigError> {
+    let mut tls = match (&settings.ca_file, settings.insecure_skip_verify.unwrap_or_default()) {
+        (None, false) => GatewayTls::default(),
+        (None, true) => GatewayTls::insecure(),
+        (Some(path), false) => GatewayTls::with_ca(path).map_err(ConfigError::GatewayCa)?,
+        (Some(_), true) => return Err(ConfigError::GatewayCaAndInsecure),
+    };
+    if let Some(name) = &settings.tls_server_name {
+        tls = tls.with_server_name(name)?;
+    }
+    match (&settings.client_cert, &settings.client_key) {
+        (None, None) => Ok(tls),
+        (Some(cert), Some(key)) => Ok(tls.with_certificate(cert, key)?),
+        _ => Err(ConfigError::ClientPair),
     }
 }
 

@@ -1,6 +1,10 @@
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    net::IpAddr,
+};
 
 use ::cli::{Failure, Layers, Resolved, log, output, signals};
+use agent::GatewayUrl;
 
 use tracing::warn;
 
@@ -17,6 +21,7 @@ pub(super) fn connect(layers: Layers<Settings>) -> Result<(), Failure> {
     begin_log(&settings, display)?;
     warn_of_insecurity(&settings);
     let Checked { config, admin, status, .. } = Checked::new(settings).map_err(Failure::configuration)?;
+    warn_of_plain_text(&config.gateways);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::runtime)?;
@@ -37,6 +42,9 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
     let (token_file, log_level) = (settings.token_file.clone(), settings.log_level.clone());
     let (upstream_protocol, upstream_ca) = (settings.upstream_protocol, settings.upstream_ca.clone());
     let upstream_insecure = Some(settings.upstream_insecure.unwrap_or_default());
+    let (ca_file, tls_server_name) = (settings.ca_file.clone(), settings.tls_server_name.clone());
+    let (client_cert, client_key) = (settings.client_cert.clone(), settings.client_key.clone());
+    let insecure_skip_verify = Some(settings.insecure_skip_verify.unwrap_or_default());
     let checked = Checked::new(settings).map_err(Failure::configuration)?;
     let settings = Settings {
         token_file,
@@ -44,6 +52,11 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
         upstream_protocol,
         upstream_ca,
         upstream_insecure,
+        ca_file,
+        tls_server_name,
+        client_cert,
+        client_key,
+        insecure_skip_verify,
         ..checked.into_settings()
     };
     let toml = output::settings(&settings).map_err(Failure::runtime)?;
@@ -84,4 +97,26 @@ fn warn_of_insecurity(settings: &Settings) {
              and the service can read and change everything. Use --upstream-ca instead"
         );
     }
+    if settings.insecure_skip_verify.unwrap_or_default() {
+        warn!(
+            "--insecure-skip-verify: the certificate of the gateway is NOT checked; whoever stands between this agent and \
+             the gateway can read and change everything. Use --ca-file instead"
+        );
+    }
+}
+
+/// A token's secret never travels, but everything else does.
+fn warn_of_plain_text(gateways: &[GatewayUrl]) {
+    if let Some(url) = gateways.iter().find(|url| !url.tls && !is_here(&url.host)) {
+        warn!(
+            "{url} is dialled without TLS: whoever is on the way can read and change all requests. Use grpcs://, wss:// or \
+             https:// on every network that is not yours"
+        );
+    }
+}
+
+fn is_here(host: &str) -> bool {
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

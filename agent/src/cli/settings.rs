@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf};
 
+use agent::ChannelBinding;
 use clap::builder::BoolishValueParser;
 use cli::{Span, log::Format};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,18 @@ pub(super) struct Settings {
     /// What the service sees as host: preserve (the client's), upstream (its own), or a name [default: preserve]
     #[arg(long, env = "INDRANET_HOST", value_name = "HOST")]
     pub(super) host: Option<String>,
+    /// Let clients speak TLS with the service itself, for the host names that the gateway passes through: it needs a certificate
+    /// of its own, and the gateway sees nothing
+    #[arg(
+        long,
+        env = "INDRANET_PASSTHROUGH",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) passthrough: Option<bool>,
     /// Another service for the paths below a prefix: /api=4000 or /api=http://127.0.0.1:4000. May be repeated; the longest
     /// prefix decides
     #[arg(long, env = "INDRANET_ROUTE", value_name = "PREFIX=TARGET", value_delimiter = ',')]
@@ -47,6 +60,33 @@ pub(super) struct Settings {
     #[arg(long, env = "INDRANET_PROXY", value_name = "URL", hide_env_values = true)]
     #[serde(skip_serializing)]
     pub(super) proxy: Option<ProxyText>,
+    /// PEM file with certificates to know the gateway by, besides those that this machine trusts
+    #[arg(long, env = "INDRANET_CA_FILE", value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+    /// The name that the gateway's certificate must be for [default: the host that is dialled]
+    #[arg(long, env = "INDRANET_TLS_SERVER_NAME", value_name = "NAME")]
+    pub(super) tls_server_name: Option<String>,
+    /// PEM file with a certificate to show to the gateway, with its chain
+    #[arg(long, env = "INDRANET_CLIENT_CERT", value_name = "FILE")]
+    pub(super) client_cert: Option<PathBuf>,
+    /// PEM file with the private key of --client-cert
+    #[arg(long, env = "INDRANET_CLIENT_KEY", value_name = "FILE")]
+    pub(super) client_key: Option<PathBuf>,
+    /// Whether the signature holds for this TLS connection only: auto (if the gateway ends TLS itself), require, none
+    /// [default: auto]
+    #[arg(long, env = "INDRANET_CHANNEL_BINDING", value_name = "WHEN")]
+    pub(super) channel_binding: Option<ChannelBinding>,
+    /// Believe any certificate of the gateway: whoever stands in between reads and changes everything
+    #[arg(
+        long,
+        env = "INDRANET_INSECURE_SKIP_VERIFY",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) insecure_skip_verify: Option<bool>,
     /// The name to be reachable under [default: made from token and target]
     #[arg(long, env = "INDRANET_ID")]
     pub(super) id: Option<String>,
@@ -134,9 +174,16 @@ cli::layer!(Settings {
     upstream_ca,
     upstream_insecure,
     host,
+    passthrough,
     route,
     gateway,
     proxy,
+    ca_file,
+    tls_server_name,
+    client_cert,
+    client_key,
+    channel_binding,
+    insecure_skip_verify,
     id,
     token,
     token_file,

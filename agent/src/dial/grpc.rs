@@ -44,22 +44,29 @@ where
         .max_header_list_size(limits::H2_MAX_HEADER_LIST)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(DialError::Handshake)?;
+        .map_err(|error| no_answer(url, error))?;
     let connection = AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection to the gateway ended");
         }
     }));
     let refused = |status: Status| DialError::Stream(describe(&status));
-    let response = sender.send_request(call(url, outbound)).await.map_err(status).map_err(refused)?;
+    let response = sender.send_request(call(url, outbound)).await.map_err(|error| no_answer(url, error))?;
     let ended = check(&response).map_err(refused)?;
     let (head, body) = response.into_parts();
     let messages = Messages::default();
     Ok(Box::pin(Frames { body, messages, status: head.status, ended, _connection: connection }))
 }
 
+/// Nobody answered in HTTP/2. Which of many errors it is depends on who is faster.
+fn no_answer(url: &GatewayUrl, error: hyper::Error) -> DialError {
+    let hint = if url.tls { "" } else { "; if it speaks TLS, dial grpcs://" };
+    DialError::NoHttp2 { reason: describe(&status(error)), hint }
+}
+
 fn call(url: &GatewayUrl, outbound: Outbound) -> Request<Body> {
-    let uri = Uri::builder().scheme("http").authority(url.authority()).path_and_query(PATH);
+    let scheme = if url.tls { "https" } else { "http" };
+    let uri = Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(PATH);
     let uri = uri.build().expect("host and port were checked when the URL was parsed");
     let mut request = Request::new(Body { outbound, batch: Batch::default() });
     *request.method_mut() = Method::POST;

@@ -52,6 +52,13 @@ impl Exchange {
         Self { connection, upload, parser: ResponseParser::new(LIMITS), asked: request.asked(), patience }
     }
 
+    /// Bytes in both directions, from the first one on.
+    pub(super) fn raw(connection: Connection, receiver: Receiver) -> Self {
+        let asked = Asked { head: false, upgrade: true };
+        let upload = Upload::raw(receiver);
+        Self { connection, upload, parser: ResponseParser::new(LIMITS), asked, patience: Patience::default() }
+    }
+
     /// Writes the request, and waits for the first that the service says.
     ///
     /// The service may close an idle connection at the very moment it is chosen. A request that was not written then goes

@@ -10,6 +10,8 @@ pub(crate) struct Routes {
     /// The longest prefix first.
     below: Vec<(Route, Destination)>,
     default: Destination,
+    /// Whether clients may speak TLS with the default one themselves.
+    pub(super) passes_through: bool,
 }
 
 /// A service, and what it is told.
@@ -41,7 +43,7 @@ impl Routes {
         let mut below: Vec<_> =
             config.routes.iter().map(|route| (route.clone(), destination(&route.upstream))).collect();
         below.sort_by_key(|(route, _)| std::cmp::Reverse(route.prefix.len()));
-        Self { below, default }
+        Self { below, default, passes_through: config.passthrough }
     }
 
     /// The service for a path and query, and those as it shall see them.

@@ -28,7 +28,7 @@ pub(super) async fn run(
     mut exchange: Exchange,
     mut sender: Sender,
 ) -> Outcome {
-    let mut outcome = Outcome { status: Some(head.status), bytes: 0, error: None };
+    let outcome = Outcome { status: Some(head.status), bytes: 0, error: None };
     let upgrade = head.upgrade.take().unwrap_or_default();
     let frame = match response::frame(id, &mut head) {
         Ok(frame) => TunnelResponse { upgrade: String::from_utf8_lossy(&upgrade).into_owned(), ..frame },
@@ -37,6 +37,11 @@ pub(super) async fn run(
     drop(head);
     sender.send_head(frame.into(), 0, false);
     exchange.upload.on_switch();
+    carry(exchange, sender, outcome).await
+}
+
+/// Carries bytes until both directions have ended.
+pub(super) async fn carry(exchange: Exchange, sender: Sender, mut outcome: Outcome) -> Outcome {
     let download = Download::new(BodyLength::UntilClose);
     let mut switched = Switched { exchange, download, sender: Some(sender), shut: false };
     let ended = poll_fn(|cx| switched.poll(cx)).await;

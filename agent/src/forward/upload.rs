@@ -72,6 +72,12 @@ impl Upload {
         Self::from(request, source)
     }
 
+    /// Of bytes that need no head.
+    pub(super) fn raw(receiver: Receiver) -> Self {
+        let body = BodyWriter::new(BodyLength::UntilClose);
+        Self { output: Output::default(), body, source: Source::Open(receiver), begun: false }
+    }
+
     /// Of a request that is all there.
     pub(super) fn whole(request: &Request) -> Self {
         Self::from(request, Source::Ended)

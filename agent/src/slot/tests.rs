@@ -17,7 +17,7 @@ fn shared(adjust: impl FnOnce(&mut Config)) -> Arc<Shared> {
     adjust(&mut config);
     let config = Arc::new(config);
     let board = Board::new(&config, Arc::new(|_| {}));
-    let machine = Arc::new(Machine { proxies: config.proxies.clone() });
+    let machine = Arc::new(Machine::new(&config));
     Arc::new(Shared {
         connector: Connector::new(
             Arc::clone(&config),

@@ -1,5 +1,6 @@
 use super::{
-    Pool, UpstreamError, UpstreamTls,
+    Connection, Pool, UpstreamError, UpstreamTls,
+    dial::{Offer, dial},
     http2::{Leased, Multiplexed},
 };
 use crate::{Http2, Upstream};
@@ -33,6 +34,18 @@ impl Service {
                 Http2::ForGrpc => grpc(),
                 Http2::IfOffered | Http2::Always => true,
             }
+    }
+
+    /// A fresh connection on which nothing was said, not even by TLS.
+    ///
+    /// # Errors
+    /// See [`Pool::dial`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what was opened.
+    pub(crate) async fn dial_plain(&self) -> Result<Connection, UpstreamError> {
+        let upstream = Upstream { tls: false, ..self.upstream.clone() };
+        Ok(Connection::new(dial(&upstream, &UpstreamTls::default(), Offer::Http1).await?))
     }
 
     /// A stream in HTTP/2, or a connection in HTTP/1.1 if the service has no better.

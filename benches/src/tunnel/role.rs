@@ -151,6 +151,7 @@ fn gateway_config() -> gateway::Config {
         ws_origins: Vec::new(),
         limits: Limits::default(),
         edge: EdgeConfig::default(),
+        tls: None,
         reuse_port: false,
     }
 }

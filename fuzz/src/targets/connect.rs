@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use prost::Message as _;
 use proto::{AgentFrame, AgentId, ConnectRequest, Secret, TokenId, agent_frame, auth, limits};
-use session::{AgentIdPattern, Authenticator, Credentials, Grant, Rejection};
+use session::{AgentIdPattern, Authenticator, Channel, Credentials, Grant, Rejection};
 
 use crate::input::Input;
 
@@ -48,7 +48,8 @@ fn decoded(frame: &[u8]) -> Option<ConnectRequest> {
 /// Whoever has no key is refused, whatever is sent.
 fn stranger(frame: &[u8]) {
     let Some(request) = decoded(frame) else { return };
-    let Err(rejection) = authenticator().verify(request, HOST, CLOCK, Instant::now()) else {
+    let Err(rejection) = authenticator().verify(request, HOST, &Channel::plain(), CLOCK, Instant::now())
+    else {
         panic!("accepted without a signature");
     };
     let told = rejection.to_wire();
@@ -71,7 +72,8 @@ fn tampered(input: &mut Input<'_>) {
         }
     }
     let Some(request) = decoded(&frame) else { return };
-    let accepted = authenticator().verify(request.clone(), HOST, CLOCK, Instant::now()).is_ok();
+    let accepted =
+        authenticator().verify(request.clone(), HOST, &Channel::plain(), CLOCK, Instant::now()).is_ok();
     if accepted {
         assert_eq!(covered(&request), covered(&original), "a request was changed and accepted");
     }
@@ -116,9 +118,9 @@ fn agent(input: &mut Input<'_>) {
         labels: (0..input.choice(20)).map(|label| (label.to_string(), String::new())).collect(),
         ..request()
     });
-    let authenticator = authenticator();
+    let (authenticator, channel) = (authenticator(), Channel::plain());
     let now = Instant::now();
-    let verified = authenticator.verify(request.clone(), HOST, CLOCK, now).map(|_| ());
+    let verified = authenticator.verify(request.clone(), HOST, &channel, CLOCK, now).map(|_| ());
     let well_formed = (auth::NONCE_LEN..=64).contains(&nonce_len)
         && request.labels.len() <= limits::MAX_LABELS
         && request.instance_id.len() <= 64
@@ -139,7 +141,7 @@ fn agent(input: &mut Input<'_>) {
     if verified.is_ok() {
         // For as long as its time stamp is good.
         let later = now + Duration::from_millis(u64::from(input.u32()) % 120_000);
-        let again = authenticator.verify(request, HOST, CLOCK, later).map(|_| ());
+        let again = authenticator.verify(request, HOST, &channel, CLOCK, later).map(|_| ());
         assert_eq!(again, Err(Rejection::Replayed));
     }
 }

@@ -2,6 +2,7 @@
 
 mod error;
 mod names;
+mod tls;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -55,6 +56,7 @@ impl Checked {
             audiences: names::audiences(&settings.audience)?,
             ws_origins: names::origins(&settings.ws_origin)?,
             limits: limits(&settings)?,
+            tls: tls::tls(&settings)?,
             reuse_port: settings.reuse_port.unwrap_or(false),
         };
         distinct(&config)?;
@@ -84,11 +86,13 @@ impl Checked {
             ws_origins,
             limits,
             edge,
+            tls,
             reuse_port,
             ..
         } = self.config;
         let (agent, agent_defaults) = edge.policies.into_tables();
-        Settings {
+        let settings = Settings {
+            redirect_to_https: Some(edge.redirect_to_https),
             http: Some(http),
             grpc: Some(grpc),
             ws: Some(ws),
@@ -131,6 +135,11 @@ impl Checked {
             log_level: Some(self.log_level),
             agent_defaults: Some(agent_defaults),
             agent,
+            ..Settings::default()
+        };
+        match tls {
+            Some(tls) => tls::with(tls, settings),
+            None => settings,
         }
     }
 }
@@ -153,9 +162,11 @@ fn edge(settings: &Settings, domains: &[String]) -> Result<EdgeConfig, ConfigErr
     if proxy_protocol && trusted_proxies.is_empty() {
         return Err(ConfigError::NoTrustedProxy);
     }
+    let redirect_to_https = settings.redirect_to_https.unwrap_or(false);
     Ok(EdgeConfig {
         trusted_proxies,
         proxy_protocol,
+        redirect_to_https,
         max_body: settings.max_body.map(|Size(bytes)| bytes),
         pages: settings.error_pages.unwrap_or_default(),
         policies: policies(settings.clone(), domains)?,
@@ -262,9 +273,14 @@ fn at_least_one<N: Default + PartialEq>(
 
 /// Two listeners cannot share an address. Port 0 stands for any free one.
 fn distinct(config: &Config) -> Result<(), ConfigError> {
-    let listeners =
-        [("--http", config.http), ("--grpc", config.grpc), ("--ws", config.ws), ("--admin", config.admin)];
-    for (index, (second, address)) in listeners.into_iter().enumerate() {
+    let mut listeners = vec![
+        ("--http", config.http),
+        ("--grpc", config.grpc),
+        ("--ws", config.ws),
+        ("--admin", config.admin),
+    ];
+    listeners.extend(config.tls.as_ref().map(|tls| ("--https", tls.https)));
+    for (index, (second, address)) in listeners.iter().copied().enumerate() {
         let same = |(_, other): &&(&str, SocketAddr)| *other == address && address.port() != 0;
         if let Some((first, _)) = listeners[..index].iter().find(same) {
             return Err(ConfigError::SameAddress { first, second, address });

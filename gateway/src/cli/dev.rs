@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use ::cli::{Failure, log, signals};
 use proto::AgentId;
 
-const LOOPBACK: [SocketAddr; 4] = [local(8082), local(8081), local(8080), local(8083)];
+const LOOPBACK: [SocketAddr; 5] = [local(8082), local(8081), local(8080), local(8083), local(8443)];
 
 /// Flags of `dev`. There is no file below them: what it needs is built in.
 #[derive(Debug, clap::Args)]
@@ -11,6 +11,12 @@ pub(crate) struct DevSettings {
     /// Where to ask for services over HTTP
     #[arg(long, env = "INDRANET_HTTP", value_name = "ADDR", default_value_t = LOOPBACK[0])]
     pub(crate) http: SocketAddr,
+    /// Speak TLS with clients and agents, with a certificate that is made for this run
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Where to ask for services over HTTPS, with --tls
+    #[arg(long, env = "INDRANET_HTTPS", value_name = "ADDR", default_value_t = LOOPBACK[4])]
+    pub(crate) https: SocketAddr,
     /// Where agents connect over gRPC
     #[arg(long, env = "INDRANET_GRPC", value_name = "ADDR", default_value_t = LOOPBACK[1])]
     pub(crate) grpc: SocketAddr,
@@ -56,8 +62,13 @@ pub(super) fn dev(settings: DevSettings) -> Result<(), Failure> {
 
 impl DevSettings {
     fn refuse_exposure(&self) -> Result<(), Exposed> {
-        let listeners =
-            [("--http", self.http), ("--grpc", self.grpc), ("--ws", self.ws), ("--admin", self.admin)];
+        let listeners = [
+            ("--http", self.http),
+            ("--https", self.https),
+            ("--grpc", self.grpc),
+            ("--ws", self.ws),
+            ("--admin", self.admin),
+        ];
         match listeners.into_iter().find(|(_, address)| !address.ip().is_loopback()) {
             Some((flag, address)) if !self.i_know => Err(Exposed { flag, address }),
             _ => Ok(()),

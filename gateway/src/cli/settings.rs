@@ -15,6 +15,9 @@ pub(crate) struct Settings {
     /// Where the outside asks for services over HTTP [default: 0.0.0.0:8082]
     #[arg(long, env = "INDRANET_HTTP", value_name = "ADDR")]
     pub(super) http: Option<SocketAddr>,
+    /// Where the outside asks for services over HTTPS, once there is a certificate [default: 0.0.0.0:8443]
+    #[arg(long, env = "INDRANET_HTTPS", value_name = "ADDR")]
+    pub(super) https: Option<SocketAddr>,
     /// Where agents connect over gRPC [default: 0.0.0.0:8081]
     #[arg(long, env = "INDRANET_GRPC", value_name = "ADDR")]
     pub(super) grpc: Option<SocketAddr>,
@@ -42,6 +45,51 @@ pub(crate) struct Settings {
     /// The file that `token new` writes; changes to it take effect at once
     #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE")]
     pub(super) tokens: Option<PathBuf>,
+    /// PEM file with a certificate and its chain: turns TLS on for clients and agents. May be repeated, each with its --tls-key;
+    /// the name that is asked for decides, the first one is for all others
+    #[arg(long, env = "INDRANET_TLS_CERT", value_name = "FILE", value_delimiter = ',')]
+    #[serde(skip)]
+    pub(super) tls_cert: Vec<PathBuf>,
+    /// PEM file with the private key of the --tls-cert in the same place
+    #[arg(long, env = "INDRANET_TLS_KEY", value_name = "FILE", value_delimiter = ',')]
+    #[serde(skip)]
+    pub(super) tls_key: Vec<PathBuf>,
+    /// Whether agents connect with TLS, and only so [default: true, once there is a certificate]
+    #[arg(
+        long,
+        env = "INDRANET_AGENTS_TLS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) agents_tls: Option<bool>,
+    /// PEM file with the authorities that sign certificates of agents: what an agent shows must be from there and for its id
+    #[arg(long, env = "INDRANET_CLIENT_CA", value_name = "FILE")]
+    pub(super) client_ca: Option<PathBuf>,
+    /// Let no agent in without a certificate
+    #[arg(
+        long,
+        env = "INDRANET_REQUIRE_CLIENT_CERT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) require_client_cert: Option<bool>,
+    /// Send clients on plain HTTP to https with 308
+    #[arg(
+        long,
+        env = "INDRANET_REDIRECT_TO_HTTPS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) redirect_to_https: Option<bool>,
     /// The master key that secrets of derived tokens come from
     /// [default: $CREDENTIALS_DIRECTORY/indranet-master-key, if it is there]
     #[arg(long, env = "INDRANET_MASTER_KEY_FILE", value_name = "FILE")]
@@ -49,7 +97,7 @@ pub(crate) struct Settings {
     /// Append who comes, goes and is refused to this file, a line of JSON each [default: only the log]
     #[arg(long, env = "INDRANET_AUDIT_LOG", value_name = "FILE")]
     pub(super) audit_log: Option<PathBuf>,
-    /// How agents are told their URL, e.g. https://{agent}.example.com [default: http://{agent}.DOMAIN:PORT]
+    /// How agents are told their URL, e.g. https://{agent}.example.com [default: http://{agent}.DOMAIN:PORT, or https]
     #[arg(long, env = "INDRANET_PUBLIC_URL", value_name = "TEMPLATE")]
     pub(super) public_url: Option<String>,
     /// The gateway's name in logs and towards agents [default: the host name]
@@ -153,6 +201,10 @@ pub(crate) struct Settings {
     /// What is logged, e.g. debug or info,session=trace [default: info]
     #[arg(long, env = "INDRANET_LOG", value_name = "FILTER")]
     pub(super) log_level: Option<String>,
+    /// What --tls-cert and --tls-key say, in the file.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) certificate: Vec<CertificateSettings>,
     /// What is asked of the clients of all agents. In the file only.
     #[arg(skip)]
     pub(super) agent_defaults: Option<DefaultSettings>,
@@ -161,14 +213,29 @@ pub(crate) struct Settings {
     pub(super) agent: Vec<AgentSettings>,
 }
 
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertificateSettings {
+    pub(super) cert: PathBuf,
+    pub(super) key: PathBuf,
+}
+
 cli::layer!(Settings {
     http,
+    https,
     grpc,
     ws,
     admin,
     reuse_port,
     domain,
     tokens,
+    tls_cert,
+    tls_key,
+    agents_tls,
+    client_ca,
+    require_client_cert,
+    redirect_to_https,
     master_key_file,
     audit_log,
     public_url,
@@ -202,6 +269,7 @@ cli::layer!(Settings {
     threads,
     log_format,
     log_level,
+    certificate,
     agent_defaults,
     agent,
 });

@@ -85,6 +85,11 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
+    /// Whether no agent has any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.exactly.is_empty() && self.below.is_empty()
+    }
+
     /// Gives a name to an agent. Returns the agent that has it already, if there is one.
     pub(crate) fn add(&mut self, pattern: HostPattern, agent_id: AgentId) -> Option<AgentId> {
         match pattern {

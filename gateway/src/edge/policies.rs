@@ -11,6 +11,8 @@ pub struct Policies {
     pub(super) agents: Vec<AgentSettings>,
     pub(super) defaults: DefaultSettings,
     pub(super) hosts: Hosts,
+    /// The names for which services end TLS themselves.
+    pub(super) sealed: Hosts,
 }
 
 /// Why tables cannot stand beside each other.
@@ -45,8 +47,8 @@ impl Policies {
         defaults: DefaultSettings,
         domains: &[String],
     ) -> Result<Self, InvalidPolicies> {
-        let mut hosts = Hosts::default();
-        for (index, Settings { id: Id(id), hosts: theirs, .. }) in agents.iter().enumerate() {
+        let (mut hosts, mut sealed) = (Hosts::default(), Hosts::default());
+        for (index, Settings { id: Id(id), hosts: theirs, passthrough, .. }) in agents.iter().enumerate() {
             if agents[..index].iter().any(|other| other.id.0 == *id) {
                 return Err(InvalidPolicies::AgentTwice(id.clone()));
             }
@@ -60,8 +62,13 @@ impl Policies {
                     return Err(InvalidPolicies::HostTwice { host: host.clone(), first, second: id.clone() });
                 }
             }
+            for host in passthrough {
+                if let Some(first) = sealed.add(host.clone(), id.clone()) {
+                    return Err(InvalidPolicies::HostTwice { host: host.clone(), first, second: id.clone() });
+                }
+            }
         }
-        Ok(Self { agents, defaults, hosts })
+        Ok(Self { agents, defaults, hosts, sealed })
     }
 
     /// The host names of their own that agents have.

@@ -19,6 +19,8 @@ use crate::{error::IngressError, ingress::head::Head};
 
 /// Wrong passwords of one client: ten at once, then ten a minute.
 const ATTEMPTS: (f64, u32) = (1.0 / 6.0, 10);
+/// The port that nobody writes.
+const HTTPS: u16 = 443;
 /// When to try an agent again that is not connected.
 const RETRY_OFFLINE: Duration = Duration::from_secs(10);
 
@@ -47,6 +49,8 @@ pub(super) struct Visit<'a> {
     /// Whom it comes from in the end.
     pub(super) visitor: IpAddr,
     pub(super) scheme: &'static str,
+    /// Where https is.
+    pub(super) https_port: u16,
     pub(super) now: Instant,
 }
 
@@ -101,10 +105,15 @@ impl Policy {
             return Err(IngressError::Forbidden);
         }
         if self.redirect_to_https && visit.scheme == "http" {
-            return Err(IngressError::HttpsOnly { location: https(visit.authority, &head.target.path) });
+            return Err(to_https(visit.authority, visit.https_port, &head.target.path));
         }
         self.limit(visit, limiter)?;
         self.authenticate(head, visit, limiter)
+    }
+
+    /// Whether an address may ask at all.
+    pub(super) fn permits(&self, visitor: IpAddr) -> bool {
+        self.access.permits(visitor)
     }
 
     fn limit(&self, visit: Visit<'_>, limiter: &Limiter) -> Result<(), IngressError> {
@@ -152,17 +161,20 @@ fn too_often(retry_after: Duration) -> IngressError {
     IngressError::RateLimited { retry_after }
 }
 
-/// The same resource on the port of https, which nobody writes.
-fn https(authority: &[u8], path: &[u8]) -> Bytes {
+/// Sends a client to the same resource over https.
+pub(super) fn to_https(authority: &[u8], https_port: u16, path: &[u8]) -> IngressError {
     let port = authority.iter().rposition(|byte| *byte == b':');
     // The colons inside an address in brackets are no port's.
     let port = port.filter(|colon| authority[*colon..].iter().all(|byte| *byte != b']'));
     let path = if path == b"*" { b"/" } else { path };
-    let mut location = BytesMut::with_capacity(8 + authority.len() + path.len());
+    let mut location = BytesMut::with_capacity(16 + authority.len() + path.len());
     location.put_slice(b"https://");
     location.put_slice(&authority[..port.unwrap_or(authority.len())]);
+    if https_port != HTTPS {
+        location.put_slice(format!(":{https_port}").as_bytes());
+    }
     location.put_slice(path);
-    location.freeze()
+    IngressError::HttpsOnly { location: location.freeze() }
 }
 
 #[cfg(test)]

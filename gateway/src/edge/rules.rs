@@ -15,6 +15,7 @@ use super::{
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
     hosts: Hosts,
+    sealed: Hosts,
     /// Of the agents that have a table; an agent's table may take back what the defaults ask.
     policies: HashMap<AgentId, Option<Arc<Policy>>>,
     /// Of all the others.
@@ -42,11 +43,12 @@ impl Connecting {
 
 impl Rules {
     pub(super) fn new(policies: &Policies) -> Self {
-        let Policies { agents, defaults, hosts } = policies;
+        let Policies { agents, defaults, hosts, sealed } = policies;
         let policy = |settings| Policy::new(settings).map(Arc::new);
         let connecting = |agent: &AgentSettings| Connecting::new(&agent.over(defaults));
         Self {
             hosts: hosts.clone(),
+            sealed: sealed.clone(),
             policies: agents.iter().map(|agent| (agent.id.0.clone(), policy(agent.over(defaults)))).collect(),
             default: policy(defaults.clone()),
             connecting: agents.iter().map(|agent| (agent.id.0.clone(), connecting(agent))).collect(),
@@ -57,6 +59,16 @@ impl Rules {
     /// The host names that agents have besides those that their ids give them.
     pub(crate) fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// Whether the TLS of any client is not for the gateway.
+    pub(crate) fn passes_through(&self) -> bool {
+        !self.sealed.is_empty()
+    }
+
+    /// The agent whose service ends the TLS of clients that ask for `name`.
+    pub(crate) fn sealed(&self, name: &str) -> Option<&AgentId> {
+        self.sealed.exactly(name).or_else(|| self.sealed.below(name))
     }
 
     /// What counts when the agent connects.

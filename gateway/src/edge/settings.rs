@@ -24,6 +24,9 @@ pub struct Settings<I, H: Default> {
     /// Host names of its own.
     #[serde(default)]
     pub hosts: H,
+    /// Host names for which the service ends the TLS of clients itself.
+    #[serde(default)]
+    pub passthrough: H,
     /// Networks that may ask; all, if there are none.
     pub allow: Option<Vec<Network>>,
     /// Networks that may not, even if they are among the allowed.
@@ -63,6 +66,7 @@ impl<I, H: Default> Settings<I, H> {
         Settings {
             id: Absent,
             hosts: Absent,
+            passthrough: Absent,
             allow: pick(&self.allow, &below.allow),
             deny: pick(&self.deny, &below.deny),
             basic_auth: pick(&self.basic_auth, &below.basic_auth),

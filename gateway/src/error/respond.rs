@@ -124,7 +124,7 @@ fn grpc_status(status: StatusCode) -> u16 {
         404 => 5,                   // NOT_FOUND
         405 => 12,                  // UNIMPLEMENTED
         413 | 414 | 429 | 431 => 8, // RESOURCE_EXHAUSTED
-        502 | 503 => 14,            // UNAVAILABLE
+        421 | 502 | 503 => 14,      // UNAVAILABLE
         504 => 4,                   // DEADLINE_EXCEEDED
         _ => 13,                    // INTERNAL
     }

@@ -43,6 +43,10 @@ pub(super) const BAD_FRAMING: Text = Text {
 };
 pub(super) const METHOD: Text =
     Text { happened: "This method cannot go through the tunnel.", advice: "Use another one." };
+pub(super) const MISDIRECTED: Text = Text {
+    happened: "The connection was set up for another host than the one that is asked for.",
+    advice: "Ask again on a connection of its own, as browsers do by themselves.",
+};
 pub(super) const NOT_FOUND: Text = Text {
     happened: "No agent is reachable under this host name.",
     advice: "Check the spelling of the address; if the agent is yours, check that it is connected under this id.",

@@ -94,7 +94,7 @@ impl Elder {
             }
             _ => return None,
         }
-        send_sockets(&stream, self.ports.sockets()).await.ok()?;
+        send_sockets(&stream, &self.ports.sockets()).await.ok()?;
         hear(&mut stream, YIELD).await?;
         if !self.life.on_heir() {
             debug!("a newer process came at a time when there is nothing to hand over");

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::{io::Interest, net::UnixStream};
 use tracing::warn;
 
-use crate::ports::{COUNT, Sockets};
+use crate::ports::{LEAST, MOST, Sockets};
 
 /// What is said at the rendezvous.
 pub(super) const TAKE: u8 = b'T';
@@ -36,7 +36,7 @@ pub(crate) struct Name(String);
 
 impl Name {
     /// Where processes meet that listen on these addresses; `None` if a port is any free one, which nobody shares.
-    pub(crate) fn of(addresses: [SocketAddr; COUNT]) -> Option<Self> {
+    pub(crate) fn of(addresses: [SocketAddr; LEAST]) -> Option<Self> {
         if addresses.iter().any(|address| address.port() == 0) {
             return None;
         }
@@ -65,13 +65,13 @@ pub(super) fn is_one_of_us(stream: &UnixStream) -> bool {
 }
 
 /// Sends a byte and the sockets with it.
-pub(super) async fn send_sockets(stream: &UnixStream, sockets: [BorrowedFd<'_>; COUNT]) -> io::Result<()> {
+pub(super) async fn send_sockets(stream: &UnixStream, sockets: &[BorrowedFd<'_>]) -> io::Result<()> {
     loop {
         stream.writable().await?;
         let sent = stream.try_io(Interest::WRITABLE, || {
-            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(COUNT))];
+            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
             let mut control = SendAncillaryBuffer::new(&mut space);
-            control.push(SendAncillaryMessage::ScmRights(&sockets));
+            control.push(SendAncillaryMessage::ScmRights(sockets));
             Ok(sendmsg(stream, &[IoSlice::new(&[SOCKETS])], &mut control, SendFlags::NOSIGNAL)?)
         });
         match sent {
@@ -87,7 +87,7 @@ pub(super) async fn receive_sockets(stream: &UnixStream) -> io::Result<Sockets> 
         stream.readable().await?;
         let received = stream.try_io(Interest::READABLE, || {
             let mut byte = [0];
-            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(COUNT))];
+            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
             let mut buffers = [IoSliceMut::new(&mut byte)];
             recvmsg(stream, &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC)?;
@@ -100,7 +100,7 @@ pub(super) async fn receive_sockets(stream: &UnixStream) -> io::Result<Sockets> 
             Ok((byte, sockets))
         });
         match received {
-            Ok(([SOCKETS], sockets)) if sockets.len() == COUNT => return Ok(sockets),
+            Ok(([SOCKETS], sockets)) if sockets.len() >= LEAST => return Ok(sockets),
             Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),

@@ -96,7 +96,7 @@ pub(crate) async fn serve(
         // What is closed behind unread bytes is reset, and the answer may be lost on its way.
         // The client of a connection that ends unexpectedly may have sent more by now.
         Ok(ended) if ended == Ended::Unread || connection.is_leaving() => connection.linger(LINGER).await,
-        Ok(_read) => {}
+        Ok(_read) => connection.close(LINGER).await,
         Err(broken) => debug!(peer = %client.addr, %broken, "connection ended"),
     }
 }
@@ -177,10 +177,11 @@ async fn open(
         Err(error) => return Ok(Err(error)),
     };
     request.policy.clone_from(&route.admission.policy);
-    let session = match unless_left(connection, ingress.session(&route)).await? {
-        Ok(session) => session,
-        Err(error) => return Ok(Err(error)),
-    };
+    let session =
+        match unless_left(connection, ingress.session(&route.agent_id, route.admission.offline())).await? {
+            Ok(session) => session,
+            Err(error) => return Ok(Err(error)),
+        };
     let (head, mut upload) = agree(connection, &session, head, upload);
     let begun = match upload.begin(connection.input(), session.inline_limit()) {
         Ok(begun) => begun,

@@ -67,9 +67,10 @@ pub(crate) async fn serve(
 ) {
     let turns = Arc::new(Turns::default());
     let pause = pause.child_token();
+    let peer = client.addr;
     let connection = connection(socket, read, client, ingress, Arc::clone(&turns));
     tokio::select! {
-        () = connections::run(connection, client.addr, pause.clone()) => {}
+        () = connections::run(connection, peer, pause.clone()) => {}
         () = turns::watch(&turns, patience, pause) => {}
     }
 }
@@ -81,8 +82,9 @@ fn connection(
     ingress: Arc<Ingress>,
     turns: Arc<Turns>,
 ) -> impl Connection + Send {
+    let client = Arc::new(client);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (ingress, turn) = (Arc::clone(&ingress), turns.begin());
+        let (ingress, client, turn) = (Arc::clone(&ingress), Arc::clone(&client), turns.begin());
         async move { Ok::<_, Infallible>(handle(&ingress, request, &client, turn).await) }
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -143,7 +145,7 @@ async fn forward(
     let (mut head, mut body) = head(request)?;
     let is_upgrade = head.upgrade.is_some();
     let route = ingress.route(&mut head, client)?;
-    let session = ingress.session(&route).await?;
+    let session = ingress.session(&route.agent_id, route.admission.offline()).await?;
     if is_upgrade && !session.knows(Feature::Upgrade) {
         return Err(IngressError::MethodNotAllowed);
     }

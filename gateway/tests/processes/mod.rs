@@ -180,6 +180,38 @@ fn a_socket_with_a_wrong_name_is_an_error_that_names_the_remedy() {
 }
 
 #[test]
+fn systemd_gives_the_socket_of_https_to_a_gateway_that_has_a_certificate() {
+    let directory = Directory::new("activated-tls");
+    let tokens = directory.file("tokens.toml", "");
+    let issued = rcgen::generate_simple_self_signed(["app.t.test".to_owned()]).unwrap();
+    let cert = directory.file("cert.pem", &issued.cert.pem());
+    let key = directory.file("key.pem", &issued.signing_key.serialize_pem());
+    let mut command = activated("https:http");
+    command
+        .env("INDRANET_TLS_CERT", &cert)
+        .env("INDRANET_TLS_KEY", &key)
+        .env("INDRANET_HTTPS", "192.0.2.1:1");
+    let gateway = serve(&mut command, &tokens, None);
+    // Both speak TLS, and only one of them nothing else.
+    assert!(Client::connect(gateway.address("https")).ask("/").starts_with("HTTP/1.1 400 "));
+    assert!(Client::connect(gateway.address("http")).ask("/").starts_with("HTTP/1.1 404 "));
+    gateway.terminate();
+    gateway.ends();
+}
+
+#[test]
+fn a_socket_of_https_without_a_certificate_is_an_error_that_names_the_remedy() {
+    let directory = Directory::new("activated-no-tls");
+    let tokens = directory.file("tokens.toml", "");
+    let arguments = ["serve", "--domain", "t.test", "--tokens", &tokens, "--http", "127.0.0.1:0"];
+    let arguments =
+        [&arguments[..], &["--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--admin", "127.0.0.1:0"]];
+    let (code, _, stderr) = crate::outcome(activated("http:https").args(arguments.concat()));
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("--tls-cert"), "{stderr}");
+}
+
+#[test]
 fn a_newer_process_takes_over() {
     let directory = Directory::new("heir");
     let tokens = directory.file("tokens.toml", "");

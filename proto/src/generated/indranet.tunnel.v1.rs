@@ -576,6 +576,8 @@ pub enum ChannelBinding {
     None = 0,
     /// RFC 9266 value is part of the transcript
     TlsExporter = 1,
+    /// the agent speaks TLS, and was told that the gateway sees none. A gateway that
+    Unseen = 2,
 }
 impl ChannelBinding {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -586,6 +588,7 @@ impl ChannelBinding {
         match self {
             Self::None => "CHANNEL_BINDING_NONE",
             Self::TlsExporter => "CHANNEL_BINDING_TLS_EXPORTER",
+            Self::Unseen => "CHANNEL_BINDING_UNSEEN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -593,6 +596,7 @@ impl ChannelBinding {
         match value {
             "CHANNEL_BINDING_NONE" => Some(Self::None),
             "CHANNEL_BINDING_TLS_EXPORTER" => Some(Self::TlsExporter),
+            "CHANNEL_BINDING_UNSEEN" => Some(Self::Unseen),
             _ => None,
         }
     }
@@ -610,6 +614,8 @@ pub enum Feature {
     Drain = 4,
     /// Health
     Health = 5,
+    /// CONNECT with upgrade "tls": a client's TLS, which the service ends itself
+    Passthrough = 6,
 }
 impl Feature {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -624,6 +630,7 @@ impl Feature {
             Self::Informational => "FEATURE_INFORMATIONAL",
             Self::Drain => "FEATURE_DRAIN",
             Self::Health => "FEATURE_HEALTH",
+            Self::Passthrough => "FEATURE_PASSTHROUGH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -635,6 +642,7 @@ impl Feature {
             "FEATURE_INFORMATIONAL" => Some(Self::Informational),
             "FEATURE_DRAIN" => Some(Self::Drain),
             "FEATURE_HEALTH" => Some(Self::Health),
+            "FEATURE_PASSTHROUGH" => Some(Self::Passthrough),
             _ => None,
         }
     }

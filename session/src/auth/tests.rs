@@ -37,8 +37,16 @@ fn signed(mut request: ConnectRequest, secret: &Secret, audience: &str) -> Conne
     request
 }
 
+/// Signs what `kind` of binding says of `value`, and has it checked by a gateway that knows `channel`.
+fn bound(kind: ChannelBinding, value: &[u8], channel: &Channel) -> Result<Authenticated, Rejection> {
+    let mut request = ConnectRequest { channel_binding: kind.into(), ..request() };
+    let transcript = auth::connect_transcript(&request, HOST, value);
+    request.signature = auth::sign(&secret(), &transcript).to_vec().into();
+    authenticator(&[]).verify(request, HOST, channel, CLOCK, Instant::now())
+}
+
 fn verify(authenticator: &Authenticator, request: ConnectRequest) -> Result<Authenticated, Rejection> {
-    authenticator.verify(request, HOST, CLOCK, Instant::now())
+    authenticator.verify(request, HOST, &Channel::plain(), CLOCK, Instant::now())
 }
 
 #[test]
@@ -124,6 +132,41 @@ fn new_credentials_count_at_once() {
     authenticator.replace_credentials(Credentials::default());
     let refused = verify(&authenticator, signed(request(), &secret(), HOST));
     assert_eq!(refused.unwrap_err(), Rejection::Unauthenticated);
+}
+
+#[test]
+fn a_signature_may_hold_for_one_connection_only() {
+    use ChannelBinding::{None, TlsExporter, Unseen};
+    let (plain, here) = (Channel::plain(), Channel::tls(Some([3; 32]), Option::None));
+    for (kind, value, channel, outcome) in [
+        (None, &b""[..], &plain, Ok(())),
+        (None, b"", &here, Ok(())),
+        (TlsExporter, &[3; 32], &here, Ok(())),
+        (TlsExporter, &[4; 32], &here, Err(Rejection::Unauthenticated)),
+        (TlsExporter, b"", &here, Err(Rejection::Unauthenticated)),
+        (None, &[3; 32], &here, Err(Rejection::Unauthenticated)),
+        (TlsExporter, &[3; 32], &plain, Err(Rejection::NoTls)),
+        (Unseen, auth::UNSEEN, &plain, Ok(())),
+        (Unseen, auth::UNSEEN, &here, Err(Rejection::Intercepted)),
+        (Unseen, b"", &here, Err(Rejection::Unauthenticated)),
+        (None, auth::UNSEEN, &here, Err(Rejection::Unauthenticated)),
+    ] {
+        let found = bound(kind, value, channel).map(drop);
+        assert_eq!(found, outcome, "{kind:?} {value:?} {channel:?}");
+    }
+}
+
+#[test]
+fn a_certificate_is_that_of_the_agent_or_none_at_all() {
+    let shown = |names: &[&str]| {
+        let names = names.iter().map(ToString::to_string).collect();
+        bound(ChannelBinding::None, b"", &Channel::tls(None, Some(names))).map(drop)
+    };
+    assert_eq!(shown(&["myapp"]), Ok(()));
+    assert_eq!(shown(&["other", "myapp"]), Ok(()));
+    for other in [&["other"][..], &["myapp.example.com"], &["*"], &[]] {
+        assert_eq!(shown(other), Err(Rejection::Certificate), "{other:?}");
+    }
 }
 
 const OLD: Secret = Secret::from_bytes([9; 32]);

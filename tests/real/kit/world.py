@@ -112,12 +112,14 @@ class Gateway:
         self.http, self.grpc, self.ws, self.admin = (free_port() for _ in range(4))
         self.credentials = {}
         self.process = None
+        self.tls = "--tls-cert" in flags
         self.way = None  # the port that agents dial instead, if something lies in between
 
     @property
     def url(self):
         """What an agent dials."""
-        return f"{self.world.transport}://127.0.0.1:{self.way or self.link_port}"
+        scheme = f"{self.world.transport}{'s' if self.tls else ''}"
+        return f"{scheme}://127.0.0.1:{self.way or self.link_port}"
 
     @property
     def link_port(self):

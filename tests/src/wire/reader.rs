@@ -1,16 +1,28 @@
+use std::io;
+
 use bytes::{Buf as _, BytesMut};
-use tokio::{io::AsyncReadExt as _, net::tcp::OwnedReadHalf};
+use tokio::{
+    io::{AsyncReadExt as _, ReadHalf},
+    net::tcp::OwnedReadHalf,
+};
 
 use super::{
     Message, Request,
     head::{self, Fields, Head},
 };
+use crate::Secure;
 
 /// What the other end of a [`super::Wire`] sends.
 #[derive(Debug)]
 pub struct Reader {
-    stream: OwnedReadHalf,
+    stream: Source,
     buffer: BytesMut,
+}
+
+#[derive(Debug)]
+pub(super) enum Source {
+    Plain(OwnedReadHalf),
+    Tls(ReadHalf<Secure>),
 }
 
 /// One part of a chunked body.
@@ -30,11 +42,11 @@ pub struct Truncated {
 }
 
 impl Reader {
-    pub(super) fn new(stream: OwnedReadHalf) -> Self {
+    pub(super) fn new(stream: Source) -> Self {
         Self { stream, buffer: BytesMut::new() }
     }
 
-    pub(super) fn into_inner(self) -> OwnedReadHalf {
+    pub(super) fn into_inner(self) -> Source {
         self.stream
     }
 
@@ -162,9 +174,25 @@ impl Reader {
         }
     }
 
+    /// Reads to the end of the connection.
+    ///
+    /// # Errors
+    /// If it breaks instead. Behind TLS an end that nobody announced is a break.
+    pub async fn end(&mut self) -> io::Result<Vec<u8>> {
+        while self.read().await? > 0 {}
+        Ok(self.buffer.split().to_vec())
+    }
+
     /// Reads something; `false` once there will be nothing more.
     async fn more(&mut self) -> bool {
+        self.read().await.is_ok_and(|read| read > 0)
+    }
+
+    async fn read(&mut self) -> io::Result<usize> {
         self.buffer.reserve(64 * 1024);
-        matches!(self.stream.read_buf(&mut self.buffer).await, Ok(read) if read > 0)
+        match &mut self.stream {
+            Source::Plain(stream) => stream.read_buf(&mut self.buffer).await,
+            Source::Tls(stream) => stream.read_buf(&mut self.buffer).await,
+        }
     }
 }

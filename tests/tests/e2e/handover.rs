@@ -7,9 +7,11 @@ use std::sync::{
 use std::time::Duration;
 
 use bytes::Bytes;
+use gateway::TlsConfig;
+use rustls::pki_types::CertificateDer;
 use tests::{
-    AGENT, Agent, Gateway, H2, Request, Service, Transport, Tunnel, Upstream, Wire, eventually,
-    over_every_transport,
+    AGENT, Agent, DOMAIN, Gateway, H1_ONLY, H2, Pki, Request, Secure, Service, Transport, Tunnel, Upstream,
+    Wire, eventually, over_every_transport,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -22,6 +24,8 @@ over_every_transport![
     a_gateway_that_ends_answers_who_asks_meanwhile,
     pipelined_requests_that_meet_the_end_are_answered,
     a_connection_that_rests_is_closed_in_the_end,
+    a_port_of_tls_is_handed_over_with_its_clients,
+    certificates_may_come_with_an_heir,
     links_that_are_old_are_replaced_without_a_loss,
     connections_over_the_bound_are_closed_at_once,
 ];
@@ -42,19 +46,35 @@ struct Load {
 }
 
 impl Load {
-    /// Half of the clients keep their connections for as long as they may, the others never.
     fn on(gateway: &Gateway) -> Self {
+        let http = gateway.http();
+        Self::over(move || Wire::connect(http))
+    }
+
+    /// The same over TLS.
+    fn on_tls(gateway: &Gateway, pki: &Arc<Pki>) -> Self {
+        let (https, pki) = (gateway.https(), Arc::clone(pki));
+        Self::over(move || {
+            let pki = Arc::clone(&pki);
+            async move { Wire::secure(pki.connect_to(https, &host(), H1_ONLY).await.unwrap()) }
+        })
+    }
+
+    /// Half of the clients keep their connections for as long as they may, the others never.
+    fn over<F>(connect: impl Fn() -> F + Clone + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Wire> + Send,
+    {
         let (stop, stopped) = watch::channel(false);
         let served = Arc::new(AtomicUsize::new(0));
-        let http = gateway.http();
         let clients = (0..6).map(|number| {
-            let (stopped, served) = (stopped.clone(), Arc::clone(&served));
+            let (stopped, served, connect) = (stopped.clone(), Arc::clone(&served), connect.clone());
             tokio::spawn(async move {
                 let mut kept = None;
                 while !*stopped.borrow() {
                     let mut client = match kept.take() {
                         Some(client) => client,
-                        None => Wire::connect(http).await,
+                        None => connect().await,
                     };
                     let response = client.ask(&Request::get("/")).await;
                     assert_eq!(response.head.status(), 200);
@@ -221,6 +241,80 @@ async fn a_connection_that_rests_is_closed_in_the_end(transport: Transport) {
     tunnel.gateway.drain();
     client.closed().await;
     tunnel.gateway.ended().await.unwrap();
+}
+
+async fn a_port_of_tls_is_handed_over_with_its_clients(transport: Transport) {
+    let pki = Arc::new(Pki::new());
+    let [first, second] = ["first", "second"].map(|file| {
+        let issued = pki.issue(file, &[DOMAIN, &host(), "127.0.0.1"]);
+        (pki.config(&[&issued]).certificates, issued.der)
+    });
+    let tls = TlsConfig { certificates: first.0, ..pki.config(&[]) };
+    let service = Service::echo().await;
+    let gateway = Gateway::start_shared_with(|config| config.tls = Some(tls)).await;
+    let mut config = Agent::config(transport, gateway.port(transport), AGENT, service.addr());
+    config.gateways[0].tls = true;
+    let mut agent = Agent::start_with(agent::Config { gateway_tls: pki.trust(), ..config });
+    agent.online().await;
+    let secure = async || pki.connect_to(gateway.https(), &host(), H1_ONLY).await.unwrap();
+    let before = secure().await;
+    assert_eq!(shown(&before), first.1);
+    let mut client = Wire::secure(before);
+    client.send(format!("POST / HTTP/1.1\r\nhost: {}\r\ncontent-length: 10\r\n\r\nhello", host())).await;
+    let head = client.reader.head().await;
+    let load = Load::on_tls(&gateway, &pki);
+    load.goes_on().await;
+
+    // Each process reads its certificates itself.
+    let heir = gateway
+        .heir_with(|config| {
+            config.tls = config.tls.take().map(|tls| TlsConfig { certificates: second.0, ..tls });
+        })
+        .await;
+    heir.ready().await;
+    assert_eq!(heir.https(), gateway.https());
+    load.goes_on().await;
+    gateway.drain();
+    let after = secure().await;
+    assert_eq!(shown(&after), second.1, "the heir is there now");
+    load.goes_on().await;
+    client.send("world").await;
+    assert_eq!(client.reader.body(&head).await.unwrap().0, b"helloworld");
+    drop(client);
+    gateway.ended().await.unwrap();
+    load.goes_on().await;
+    load.end().await;
+}
+
+async fn certificates_may_come_with_an_heir(transport: Transport) {
+    let pki = Arc::new(Pki::new());
+    let usual = pki.usual();
+    let tls = TlsConfig { agents: false, ..pki.config(&[&usual]) };
+    let service = Service::saying("served").await;
+    let Tunnel { gateway, agent: _agent } = tunnel(transport, &service).await;
+    let load = Load::on(&gateway);
+    load.goes_on().await;
+    let heir = gateway.heir_with(|config| config.tls = Some(tls)).await;
+    heir.ready().await;
+    assert_eq!(heir.http(), gateway.http());
+    let secure = Load::on_tls(&heir, &pki);
+    secure.goes_on().await;
+    gateway.drain();
+    gateway.ended().await.unwrap();
+    load.goes_on().await;
+    secure.goes_on().await;
+    load.end().await;
+    secure.end().await;
+}
+
+fn host() -> String {
+    format!("{AGENT}.{DOMAIN}")
+}
+
+/// The certificate that the gateway shows.
+fn shown(stream: &Secure) -> CertificateDer<'static> {
+    let (_, connection) = stream.get_ref();
+    connection.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
 async fn links_that_are_old_are_replaced_without_a_loss(transport: Transport) {

@@ -21,4 +21,5 @@ mod streaming;
 mod surviving;
 mod switching;
 mod threats;
+mod tls;
 mod troubles;

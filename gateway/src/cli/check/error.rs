@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use gateway::{InvalidUrlTemplate, edge::InvalidPolicies, tokens::TokenFileError};
+use gateway::{InvalidUrlTemplate, TlsFileError, edge::InvalidPolicies, tokens::TokenFileError};
 
 /// What is missing or wrong in the settings of `serve`, with the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,20 @@ pub(crate) enum ConfigError {
     TrustedProxy(String),
     #[error("--proxy-protocol needs --trusted-proxy: only there a PROXY header is read")]
     NoTrustedProxy,
+    #[error(
+        "{certs} times --tls-cert and {keys} times --tls-key; every certificate needs its key, in the same order"
+    )]
+    Pairs { certs: usize, keys: usize },
+    #[error(transparent)]
+    TlsFile(#[from] TlsFileError),
+    #[error("{0} needs a certificate: name one with --tls-cert FILE and --tls-key FILE")]
+    NoCertificate(&'static str),
+    #[error("--client-ca needs TLS on the agents' ports; leave --agents-tls=false off")]
+    PlainAgents,
+    #[error("--require-client-cert needs --client-ca FILE, which says whose certificates count")]
+    NoClientCa,
+    #[error("--redirect-to-https needs a certificate (--tls-cert), or a --trusted-proxy that ends TLS")]
+    NoHttps,
     #[error(transparent)]
     Policies(#[from] InvalidPolicies),
     #[error("{flag} must be more than zero")]

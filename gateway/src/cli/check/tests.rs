@@ -59,6 +59,14 @@ fn amounts_that_cannot_work_are_refused() {
         ("proxy_protocol = true", "--proxy-protocol needs --trusted-proxy"),
         ("[[agent]]\nid = 'a'\n[[agent]]\nid = 'a'", "two [[agent]] tables"),
         ("[[agent]]\nid = 'a'\nhosts = ['*.example.com']", "*.example.com"),
+        ("https = '0.0.0.0:443'", "--https needs a certificate"),
+        ("client_ca = 'ca.pem'", "--client-ca needs a certificate"),
+        ("redirect_to_https = true", "--redirect-to-https needs a certificate"),
+        (
+            "[[certificate]]\ncert = '/nowhere.pem'\nkey = '/nowhere.key'",
+            "cannot read certificates from /nowhere.pem",
+        ),
+        ("[[certificate]]\ncert = '/dev/null'\nkey = '/dev/null'", "there is no certificate in /dev/null"),
         ("grpc = '0.0.0.0:8082'", "--http and --grpc are both 0.0.0.0:8082"),
     ] {
         let error = checked(extra).unwrap_err().to_string();
@@ -90,4 +98,33 @@ fn what_is_asked_of_clients_is_read_and_printed() {
     }
     let again = Checked::new(toml::from_str(&printed).unwrap()).unwrap().into_settings();
     assert_eq!(::cli::output::settings(&again).unwrap(), printed);
+}
+
+#[test]
+fn a_certificate_opens_a_port_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (cert, key, other) = (path("cert.pem"), path("key.pem"), path("other.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&other, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let pair = |key: &str| format!("[[certificate]]\ncert = '{cert}'\nkey = '{key}'");
+
+    let error = checked(&pair(&other)).unwrap_err().to_string();
+    assert!(error.contains("are no pair"), "{error}");
+    let error = checked(&format!("require_client_cert = true\n{}", pair(&key))).unwrap_err().to_string();
+    assert!(error.contains("--require-client-cert needs --client-ca"), "{error}");
+    let error = checked(&format!("agents_tls = false\nclient_ca = '{cert}'\n{}", pair(&key))).unwrap_err();
+    assert!(matches!(error, ConfigError::PlainAgents));
+
+    let first = checked(&pair(&key)).unwrap();
+    let tls = first.config.tls.as_ref().unwrap();
+    assert_eq!((tls.https.to_string().as_str(), tls.agents), ("0.0.0.0:8443", true));
+    let first = first.into_settings();
+    let again = Checked::new(first.clone()).unwrap().into_settings();
+    assert_eq!(::cli::output::settings(&again).unwrap(), ::cli::output::settings(&first).unwrap());
+
+    let unpaired = Settings { tls_cert: vec![cert.into()], ..first };
+    assert!(matches!(Checked::new(unpaired), Err(ConfigError::Pairs { certs: 1, keys: 0 })));
 }

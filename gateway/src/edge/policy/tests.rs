@@ -58,6 +58,7 @@ impl Door {
             authority: &self.authority,
             visitor: guest.from.parse().unwrap(),
             scheme: guest.scheme,
+            https_port: HTTPS,
             now: self.now,
         };
         self.policy.admit(&mut head, visit, &self.limiter)?;
@@ -105,7 +106,13 @@ fn plain_http_is_sent_to_https() {
         door.authority = Bytes::from_static(authority.as_bytes());
         assert_eq!(door.knock(GUEST), Err(IngressError::HttpsOnly { location: location.into() }));
     }
-    assert_eq!(https(b"a.example", b"*"), "https://a.example/");
+    let location = |authority: &[u8], port| match to_https(authority, port, b"*") {
+        IngressError::HttpsOnly { location } => location,
+        other => panic!("{other}"),
+    };
+    assert_eq!(location(b"a.example", HTTPS), "https://a.example/");
+    assert_eq!(location(b"a.example:8082", 8443), "https://a.example:8443/");
+    assert_eq!(location(b"[::1]:8082", 8443), "https://[::1]:8443/");
 }
 
 #[test]

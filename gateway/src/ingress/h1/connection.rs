@@ -10,7 +10,7 @@ use bytes::{Buf as _, BytesMut};
 use http1::{HeadError, Limits, Output, RequestHead, RequestParser};
 use proto::limits;
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncWrite as _, AsyncWriteExt as _},
     time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_util::{
@@ -201,7 +201,14 @@ impl Connection {
                 Poll::Pending => return self.poll_stall(cx),
             }
         }
-        Poll::Ready(Ok(()))
+        // TLS may hold the last of what it took.
+        match Pin::new(&mut self.socket).poll_flush(cx)? {
+            Poll::Ready(()) => {
+                self.stalled = None;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => self.poll_stall(cx),
+        }
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -222,7 +229,15 @@ impl Connection {
 
     /// Ends our direction.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut self.socket), cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+
+    /// Closes a connection of which all was read. Behind TLS the end is announced, or it would look like somebody's cut.
+    pub(super) async fn close(mut self, patience: Duration) {
+        if self.socket.is_tls() {
+            // A client that takes nothing need not know.
+            let _ = timeout(patience, self.socket.shutdown()).await;
+        }
     }
 
     /// Closes the connection without destroying an answer on its way: reads on for a moment (RFC 9112, section 9.6).

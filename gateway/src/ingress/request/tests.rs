@@ -24,7 +24,12 @@ fn head(fields: &[(&'static str, &'static str)]) -> Head {
 
 fn admission(is_trusted: bool, policy: &str) -> Admission {
     let settings: DefaultSettings = toml::from_str(policy).unwrap();
-    let client = Client { addr: SocketAddr::from(([192, 0, 2, 1], 4711)), scheme: "https", is_trusted };
+    let client = Client {
+        addr: SocketAddr::from(([192, 0, 2, 1], 4711)),
+        scheme: "https",
+        is_trusted,
+        server_name: None,
+    };
     Admission { client, policy: Policy::new(settings).map(Into::into), body: BodyLimit::NONE }
 }
 

@@ -1,0 +1,162 @@
+//! TLS on the ports of clients and agents: which certificate a connection is shown, and what is read from files that may
+//! change at any time.
+//!
+//! - [`TlsConfig`]: which files, and what they are for.
+//! - `Tls`: what was read from them last. A connection keeps what it began with.
+//! - `Security`: what a port speaks.
+//!
+//! Invariant: only TLS 1.2 and 1.3, and nothing before the handshake is over (no 0-RTT).
+
+mod certificates;
+mod files;
+mod hello;
+mod names;
+mod security;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, ring},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+
+use certificates::Certificates;
+pub use files::TlsFileError;
+pub(crate) use hello::{Hello, hello};
+pub(crate) use security::{Security, is_handshake, refuse};
+
+/// How a gateway speaks TLS.
+#[derive(Clone, Debug)]
+pub struct TlsConfig {
+    /// Public HTTPS.
+    pub https: SocketAddr,
+    /// Never empty. The first one is shown to whoever asks for a name that none is for.
+    pub certificates: Vec<CertificateFiles>,
+    /// Whether the agents' ports speak TLS as well, and nothing else.
+    pub agents: bool,
+    /// Who signs the certificates of agents, if they have some.
+    pub client_ca: Option<PathBuf>,
+    /// Whether agents must show one.
+    pub require_client_cert: bool,
+}
+
+/// A certificate with its chain, and its key, both in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and behind it those that lead to its authority.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl TlsConfig {
+    /// Reads every file.
+    ///
+    /// # Errors
+    /// [`TlsFileError`] names the file that cannot be used.
+    pub fn check(&self) -> Result<(), TlsFileError> {
+        Configs::read(self).map(drop)
+    }
+
+    /// The files, to be followed.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let pairs = self.certificates.iter().flat_map(|pair| [&pair.cert, &pair.key]);
+        pairs.chain(&self.client_ca).cloned().collect()
+    }
+}
+
+/// What the ports show, as it was read last.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    config: TlsConfig,
+    current: ArcSwap<Configs>,
+}
+
+/// Whose port it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    Clients,
+    Grpc,
+    WebSocket,
+}
+
+#[derive(Debug)]
+struct Configs {
+    clients: Arc<ServerConfig>,
+    grpc: Arc<ServerConfig>,
+    web_socket: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsFileError`].
+    pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
+        let current = ArcSwap::from_pointee(Configs::read(&config)?);
+        Ok(Self { config, current })
+    }
+
+    /// Reads the files again. If that fails nothing changes.
+    ///
+    /// # Errors
+    /// [`TlsFileError`].
+    pub(crate) fn reload(&self) -> Result<(), TlsFileError> {
+        self.current.store(Arc::new(Configs::read(&self.config)?));
+        Ok(())
+    }
+
+    /// What a new connection is spoken to with.
+    fn config(&self, port: Port) -> Arc<ServerConfig> {
+        let configs = self.current.load();
+        Arc::clone(match port {
+            Port::Clients => &configs.clients,
+            Port::Grpc => &configs.grpc,
+            Port::WebSocket => &configs.web_socket,
+        })
+    }
+}
+
+impl Configs {
+    fn read(config: &TlsConfig) -> Result<Self, TlsFileError> {
+        let provider = Arc::new(ring::default_provider());
+        let certificates = Arc::new(Certificates::new(files::certificates(&config.certificates, &provider)?));
+        let verifier = verifier(config, &provider)?;
+        let make = |alpn: &[&[u8]], verifier: Option<&Arc<dyn ClientCertVerifier>>| {
+            let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+            let builder = builder.with_safe_default_protocol_versions().expect("ring knows TLS 1.2 and 1.3");
+            let builder = match verifier {
+                Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+                None => builder.with_no_client_auth(),
+            };
+            let mut config = builder.with_cert_resolver(Arc::<Certificates>::clone(&certificates));
+            config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+            config
+        };
+        let agents = |alpn| {
+            let mut config = make(alpn, verifier.as_ref());
+            // Without it the exporter of TLS 1.2 binds nothing (RFC 9266, section 3).
+            config.require_ems = true;
+            Arc::new(config)
+        };
+        Ok(Self {
+            clients: Arc::new(make(&[b"h2", b"http/1.1"], None)),
+            grpc: agents(&[b"h2"]),
+            web_socket: agents(&[b"http/1.1"]),
+        })
+    }
+}
+
+/// Who may show which certificate of its own.
+fn verifier(
+    config: &TlsConfig,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsFileError> {
+    let Some(path) = &config.client_ca else { return Ok(None) };
+    let roots = Arc::new(files::authorities(path)?);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+    let builder = if config.require_client_cert { builder } else { builder.allow_unauthenticated() };
+    Ok(Some(builder.build().expect("there is an authority, and nothing is revoked")))
+}
