@@ -6,6 +6,8 @@
 //! `InFlight::settle`, credit is missing; with the question of `InFlight::may_open` whether the link is closed asked before
 //! the lock is taken, an exchange begins on a closed link and its reader waits for ever.
 
+#![allow(clippy::unwrap_used, reason = "in a test, to panic is to report")]
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use proto::{GatewayFrame, TunnelRequest, limits, tunnel_close::Reason};

@@ -19,7 +19,7 @@ pub(crate) struct Trust {
     asked: Option<Instant>,
 }
 
-/// What [`Trust::look`] finds.
+/// What a look at a peer finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
     /// The peer was heard of late, or nothing is expected of it.

@@ -93,7 +93,8 @@ impl Dispatcher {
             Choice::Session(session) => Ok(session),
             Choice::Unhealthy => Err(Unavailable::Unhealthy),
             Choice::Nobody => {
-                let arrival = self.registry.arrival(agent_id, patience, |_| false, is_known);
+                let is_expected = || self.registry.has_just_begun() && is_known();
+                let arrival = self.registry.arrival(agent_id, patience, |_| false, is_expected);
                 arrival.await.ok_or(Unavailable::Offline)
             }
         }
@@ -140,11 +141,7 @@ impl Dispatcher {
             Some(session) => session,
             // The same process would give the same answer again.
             None if whole_instance => return None,
-            None => {
-                let patience = attempt.time_left()?;
-                let agent_id = attempt.session.agent_id().clone();
-                self.arrival(&agent_id, patience, |session| attempt.rules_out(session)).await?
-            }
+            None => self.arrival(attempt, attempt.time_left()?).await?,
         };
         if !self.allowance.take(link::now()) {
             debug!(request = %attempt.id, "too many requests are being repeated already");
@@ -170,10 +167,8 @@ impl Dispatcher {
             attempt.session = match self.pick(attempt) {
                 Some(session) => session,
                 None if error == OpenError::Closed => {
-                    let agent_id = attempt.session.agent_id().clone();
                     let patience = attempt.time_left().unwrap_or_default();
-                    let arrival = self.arrival(&agent_id, patience, |session| attempt.rules_out(session));
-                    arrival.await.ok_or(Unavailable::Offline)?
+                    self.arrival(attempt, patience).await.ok_or(Unavailable::Offline)?
                 }
                 None => return Err(Unavailable::Overloaded),
             };
@@ -187,14 +182,14 @@ impl Dispatcher {
         }
     }
 
-    async fn arrival(
-        &self,
-        agent_id: &AgentId,
-        patience: Duration,
-        avoid: impl Fn(&Arc<Session>) -> bool,
-    ) -> Option<Arc<Session>> {
-        // An agent that has a session is here, and is not expected in another one.
-        self.registry.arrival(agent_id, patience, avoid, || false).await
+    /// Another session, once there is one.
+    async fn arrival(&self, attempt: &Attempt, patience: Duration) -> Option<Arc<Session>> {
+        let agent_id = attempt.session.agent_id().clone();
+        // A session that is closed may stand in the registry for another moment. One that is not is here, and its agent need
+        // not come.
+        let is_expected = || attempt.session.rank().is_none();
+        let avoid = |session: &Arc<Session>| attempt.rules_out(session);
+        self.registry.arrival(&agent_id, patience, avoid, is_expected).await
     }
 }
 

@@ -5,6 +5,8 @@
 //! heir is found missing; when `Registry::register` does not retire the older session, or takes out the older and puts in
 //! the newer under two locks and not under one, that is found, too.
 
+#![allow(clippy::unwrap_used, reason = "in a test, to panic is to report")]
+
 use std::{sync::Arc, time::Duration};
 
 use shuttle::thread;

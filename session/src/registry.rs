@@ -86,7 +86,7 @@ impl Registry {
     }
 
     /// A session of an agent that was lost a moment ago, once it is back; `None` if it is not expected, or not in time, or
-    /// if too many wait already. A registry that has just begun expects every agent of which `is_known` says that it exists.
+    /// if too many wait already. `is_expected` decides about an agent of whose going nothing is known.
     ///
     /// # Cancel safety
     /// Safe.
@@ -95,13 +95,13 @@ impl Registry {
         agent_id: &AgentId,
         patience: Duration,
         avoid: impl Fn(&Arc<Session>) -> bool,
-        is_known: impl FnOnce() -> bool,
+        is_expected: impl FnOnce() -> bool,
     ) -> Option<Arc<Session>> {
         let patience = patience.min(self.offline_grace);
         if patience.is_zero() {
             return None;
         }
-        let visitor = self.waiting.enter(agent_id, link::now(), is_known)?;
+        let visitor = self.waiting.enter(agent_id, link::now(), is_expected)?;
         let arrived = async {
             loop {
                 // Heard from here on, so that nobody can come between the look and the wait.
@@ -113,6 +113,11 @@ impl Registry {
             }
         };
         tokio::time::timeout(patience, arrived).await.ok()
+    }
+
+    /// Whether all agents were lost a moment ago, since this process has only begun.
+    pub(crate) fn has_just_begun(&self) -> bool {
+        self.waiting.has_just_begun(link::now())
     }
 
     /// Requests that wait for an agent at this moment.

@@ -112,7 +112,7 @@ fn agent_id() -> AgentId {
 }
 
 async fn waits(registry: &Arc<Registry>) -> Option<Arc<Session>> {
-    registry.arrival(&agent_id(), Duration::from_secs(10), |_| false, || true).await
+    registry.arrival(&agent_id(), Duration::from_secs(10), |_| false, || registry.has_just_begun()).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,18 +72,18 @@ impl Waiting {
         }
     }
 
-    /// Lets a request wait, if its agent is expected and there is room. `is_known` says of an agent that was never here
-    /// whether it may come.
+    /// Lets a request wait, if its agent is expected and there is room. `is_expected` decides about an agent of whose going
+    /// nothing is known.
     pub(super) fn enter<'a>(
         &'a self,
         agent_id: &'a AgentId,
         now: Instant,
-        is_known: impl FnOnce() -> bool,
+        is_expected: impl FnOnce() -> bool,
     ) -> Option<Visitor<'a>> {
         let mut state = self.lock();
         let is_expected = match state.gone.get(agent_id) {
             Some(gone) => !gone.has_left && is_within(EXPECTED, gone.since, now),
-            None => is_within(EXPECTED, self.begun, now) && is_known(),
+            None => is_expected(),
         };
         if !is_expected || state.total >= limits::MAX_WAITING {
             return None;
@@ -96,6 +96,11 @@ impl Waiting {
         let arrival = Arc::clone(&expected.arrival);
         state.total += 1;
         Some(Visitor { waiting: self, agent_id, arrival })
+    }
+
+    /// Whether all agents were lost a moment ago: they were another process's.
+    pub(super) fn has_just_begun(&self, now: Instant) -> bool {
+        is_within(EXPECTED, self.begun, now)
     }
 
     pub(super) fn len(&self) -> usize {

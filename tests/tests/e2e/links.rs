@@ -53,8 +53,8 @@ async fn an_agent_keeps_two_links_and_both_serve(transport: Transport) {
     gateway.has_sessions(2).await;
     let source = agent.status();
     let mut busy = Vec::new();
-    // Whoever has less in progress is chosen, so that two requests at a time are on two links.
-    for _ in 0..2 {
+    // They stay together until a link is well used.
+    for _ in 0..33 {
         let mut client = gateway.client().await;
         client.begin(&Request::get("/")).await;
         let mut service = upstream.accept().await;
@@ -64,7 +64,7 @@ async fn an_agent_keeps_two_links_and_both_serve(transport: Transport) {
     let links = source.status().links;
     assert_eq!(
         links.iter().map(|link| (link.number, link.in_progress)).collect::<Vec<_>>(),
-        [(0, 1), (1, 1)]
+        [(0, 32), (1, 1)]
     );
     for (mut client, mut service) in busy {
         service.answer("both").await;

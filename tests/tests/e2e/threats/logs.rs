@@ -165,6 +165,7 @@ async fn an_author(transport: Transport) {
     rogue.send(request);
     rogue.accepted().await;
     rogue.send(proto::Health { serving: false, message: forged.to_owned() });
+    rogue.send(proto::Health { serving: true, message: forged.to_owned() });
     rogue.send(tests::frames::data(forged, "x"));
     rogue.heard().await;
     let control = Request::get("/").field("x", b"\x1b[31mforged\r\ninjected");
