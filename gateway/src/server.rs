@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
-    Config, Limits, Reactors, TlsConfig, TlsFileError, TokenFileError, UrlTemplate,
+    CacheError, Config, Limits, Reactors, TlsConfig, TlsFileError, TokenFileError, UrlTemplate,
     admin::Admin,
     agents::{Grpc, WebSocket, http1_builder},
     connections::{Connection, Connections, run},
@@ -53,6 +53,9 @@ pub enum ServeError {
     /// A certificate or a key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsFileError),
+    /// The directory for certificates that are ordered cannot be used.
+    #[error(transparent)]
+    Acme(#[from] CacheError),
     /// The system gives no more threads.
     #[error("cannot start threads: is --threads too large?")]
     Threads(#[source] io::Error),
@@ -128,6 +131,9 @@ impl Gateway {
         let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
         let files = config.tls.iter().flat_map(TlsConfig::files);
         let certificates = files.map(Followed::new).collect();
+        if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
+            acme.cache().prepare()?;
+        }
         let tls = config.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
         let open = |name, addr, user_timeout| {
             let listener = Listener::bind(name, addr, user_timeout);
@@ -187,7 +193,7 @@ impl Gateway {
             tokens,
         } = self;
         let Shutdown { drain, abort } = shutdown;
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(tls.clone()));
         let registry = Arc::new(Registry::default());
         let edge = Arc::new(Edge::new(&config.edge, https_port(&config, addresses)));
         let acceptor = Acceptor::new(
@@ -202,6 +208,7 @@ impl Gateway {
             domains: Domains::new(&config.domains),
             edge: Arc::clone(&edge),
             pages: config.edge.pages,
+            challenges: tls.as_ref().map(|tls| Arc::clone(tls.challenges())),
             registry,
             authenticator: Arc::clone(&authenticator),
             metrics: Arc::clone(&metrics.requests),
@@ -250,6 +257,11 @@ impl Gateway {
         let _policies = config.edge.source.clone().map(|source| {
             AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
         });
+        #[cfg(feature = "acme")]
+        let _acme =
+            config.tls.as_ref().and_then(|tls| tls.acme.clone()).zip(tls.as_ref()).map(|(acme, tls)| {
+                AbortOnDropHandle::new(tokio::spawn(crate::acme::keep(acme, Arc::clone(tls.challenges()))))
+            });
         let _certificates = tls
             .map(|tls| AbortOnDropHandle::new(tokio::spawn(reload::follow_certificates(certificates, tls))));
         let https = addresses.https.map(tracing::field::display);

@@ -95,6 +95,7 @@ impl Pki {
         TlsConfig {
             https: SocketAddr::from(([127, 0, 0, 1], 0)),
             certificates: certificates.iter().map(|issued| issued.files.clone()).collect(),
+            acme: None,
             agents: true,
             client_ca: None,
             require_client_cert: false,

@@ -13,6 +13,8 @@ use rustls::{
     sign::CertifiedKey,
 };
 
+use tracing::warn;
+
 use super::CertificateFiles;
 
 /// Why a file cannot be used for TLS. What is in it is not repeated.
@@ -60,6 +62,15 @@ pub(super) fn certificates(
     files.iter().map(|files| pair(files, provider).map(Arc::new)).collect()
 }
 
+/// Reads a certificate that was ordered. There may be none yet, and one that cannot be used is ordered again.
+pub(super) fn ordered(file: PathBuf, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>> {
+    if !file.exists() {
+        return None;
+    }
+    let read = pair(&CertificateFiles { cert: file.clone(), key: file }, provider);
+    read.inspect_err(|error| warn!(%error, "an ordered certificate cannot be used")).ok().map(Arc::new)
+}
+
 fn pair(files: &CertificateFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {
     let CertificateFiles { cert, key } = files;
     let chain = chain(cert)?;
@@ -83,7 +94,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
 }
 
 /// Reads who signs the certificates of others.
-pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsFileError> {
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsFileError> {
     let mut roots = RootCertStore::empty();
     for certificate in chain(path)? {
         let unusable = |source| TlsFileError::Certificate { path: path.to_owned(), source };

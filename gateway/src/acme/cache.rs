@@ -1,0 +1,172 @@
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+
+use crate::tls::Validity;
+
+/// What an authority has given, in files that only their owner reads. Each authority has a directory of its own, so that what
+/// one of them gave for a trial is never taken for another's.
+#[derive(Clone, Debug)]
+pub(crate) struct Cache {
+    directory: PathBuf,
+}
+
+/// What of the cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {} for ACME: it must be a directory that this user may write to", path.display())]
+pub struct CacheError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The right to order. It ends with this value, and with the process.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Cache {
+    /// The part of the cache in `root` that is about the authority at `url`.
+    pub(super) fn new(root: &Path, url: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
+        let name: String = url.trim_start_matches("https://").chars().map(plain).collect();
+        Self { directory: root.join(name.trim_start_matches('.')) }
+    }
+
+    /// Makes the directory if it is not there yet.
+    ///
+    /// # Errors
+    /// [`CacheError`] if it cannot be made or written to.
+    pub(crate) fn prepare(&self) -> Result<(), CacheError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
+        made.and_then(|()| self.open_lock()).map(drop).map_err(|source| self.error(&self.directory, source))
+    }
+
+    /// The file with the certificate for `domain`, its chain and its key: one file, so that they are replaced together.
+    pub(crate) fn certificate(&self, domain: &str) -> PathBuf {
+        self.directory.join(format!("{domain}.pem"))
+    }
+
+    /// From when until when the certificate for `domain` is good; `None` if there is none that can be read.
+    pub(super) fn validity(&self, domain: &str) -> Option<Validity> {
+        Validity::of(&CertificateDer::from_pem_file(self.certificate(domain)).ok()?)
+    }
+
+    /// Replaces a certificate.
+    pub(super) fn store_certificate(&self, domain: &str, pem: &str) -> Result<(), CacheError> {
+        self.replace(&self.certificate(domain), pem.as_bytes())
+    }
+
+    /// Who the authority knows us as, and the key to it.
+    pub(super) fn account(&self) -> Result<Option<Vec<u8>>, CacheError> {
+        match fs::read(self.account_file()) {
+            Ok(account) => Ok(Some(account)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error(&self.account_file(), error)),
+        }
+    }
+
+    pub(super) fn store_account(&self, account: &[u8]) -> Result<(), CacheError> {
+        self.replace(&self.account_file(), account)
+    }
+
+    /// The authority does not know us.
+    pub(super) fn forget_account(&self) -> Result<(), CacheError> {
+        fs::remove_file(self.account_file()).map_err(|source| self.error(&self.account_file(), source))
+    }
+
+    /// `None` if somebody else orders.
+    pub(super) fn lock(&self) -> Result<Option<Lock>, CacheError> {
+        let failed = |source| self.error(&self.lock_file(), source);
+        let file = self.open_lock().map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+
+    fn open_lock(&self) -> io::Result<File> {
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.lock_file())
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.directory.join("lock")
+    }
+
+    fn account_file(&self) -> PathBuf {
+        self.directory.join("account.json")
+    }
+
+    /// Writes beside it first: whoever reads sees all of the old or all of the new.
+    fn replace(&self, path: &Path, content: &[u8]) -> Result<(), CacheError> {
+        let write = || {
+            // Temporary files are their owner's only.
+            let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
+            file.write_all(content)?;
+            file.as_file().sync_all()?;
+            file.persist(path)?;
+            io::Result::Ok(())
+        };
+        write().map_err(|source| self.error(path, source))
+    }
+
+    fn error(&self, path: &Path, source: io::Error) -> CacheError {
+        CacheError { path: path.to_owned(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const URL: &str = "https://ca.example/directory";
+
+    #[test]
+    fn authorities_are_kept_apart_and_files_are_their_owners_only() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::new(root.path(), URL);
+        assert_eq!(cache.directory, root.path().join("ca.example_directory"));
+        assert_eq!(Cache::new(root.path(), "https://../x").directory, root.path().join("_x"));
+        cache.prepare().unwrap();
+        assert_eq!(cache.account().unwrap(), None);
+        cache.store_account(b"secret").unwrap();
+        assert_eq!(cache.account().unwrap().as_deref(), Some(&b"secret"[..]));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&cache.directory), 0o700);
+        assert_eq!(mode(&cache.account_file()), 0o600);
+        cache.forget_account().unwrap();
+        assert_eq!(cache.account().unwrap(), None);
+    }
+
+    #[test]
+    fn one_at_a_time_orders() {
+        let root = tempfile::tempdir().unwrap();
+        let caches = [Cache::new(root.path(), URL), Cache::new(root.path(), URL)];
+        caches[0].prepare().unwrap();
+        let lock = caches[0].lock().unwrap().unwrap();
+        assert!(caches[1].lock().unwrap().is_none());
+        drop(lock);
+        assert!(caches[1].lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_no_directory_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = Cache::new(&file, URL).prepare().unwrap_err().to_string();
+        assert!(error.contains("file/ca.example_directory"), "{error}");
+    }
+}
