@@ -10,7 +10,7 @@ use instant_acme::{
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::{
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _},
     sign::CertifiedKey,
 };
 use zeroize::Zeroizing;
@@ -117,9 +117,10 @@ fn proof(domain: &str, answer: &KeyAuthorization) -> Result<Arc<CertifiedKey>, O
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(answer.digest().as_ref())];
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
-    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| OrderError::Unusable)?;
-    let certified = CertifiedKey::from_der(vec![certificate.der().clone()], key, &ring::default_provider());
-    certified.map(Arc::new).map_err(|_| OrderError::Unusable)
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let key = ring::sign::any_ecdsa_type(&key.into()).expect("the key is one of ECDSA");
+    // Not `from_der`, which refuses a critical extension that it does not know.
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
 }
 
 /// What the authority says of what it found.
