@@ -17,6 +17,8 @@ mod order;
 #[cfg(feature = "acme")]
 mod schedule;
 #[cfg(feature = "acme")]
+mod shared;
+#[cfg(feature = "acme")]
 mod transport;
 
 use std::{path::PathBuf, time::Duration};

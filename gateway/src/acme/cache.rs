@@ -11,6 +11,8 @@ use rustix::{
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
+#[cfg(feature = "acme")]
+use super::shared::Question;
 use crate::tls::Validity;
 
 /// What an authority has given, in files that only their owner reads. Each authority has a directory of its own, so that what
@@ -32,6 +34,20 @@ pub struct CacheError {
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
+}
+
+/// What the others are told.
+#[cfg(feature = "acme")]
+#[derive(Debug)]
+pub(super) struct Announced {
+    file: PathBuf,
+}
+
+#[cfg(feature = "acme")]
+impl Drop for Announced {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.file); // somebody may have tidied up
+    }
 }
 
 impl Cache {
@@ -84,12 +100,30 @@ impl Cache {
         fs::remove_file(self.account_file()).map_err(|source| self.error(&self.account_file(), source))
     }
 
+    /// Tells the others that share this directory what the authority will look for, until what is returned is dropped.
+    #[cfg(feature = "acme")]
+    pub(super) fn announce(&self, question: &Question) -> Result<Announced, CacheError> {
+        let file = self.question_file();
+        self.replace(&file, &serde_json::to_vec(question).expect("a question is plain"))?;
+        Ok(Announced { file })
+    }
+
+    /// What one of them has announced.
+    #[cfg(feature = "acme")]
+    pub(super) fn question(&self) -> Option<Question> {
+        serde_json::from_slice(&fs::read(self.question_file()).ok()?).ok()
+    }
+
     /// `None` if somebody else orders.
     pub(super) fn lock(&self) -> Result<Option<Lock>, CacheError> {
         let failed = |source| self.error(&self.lock_file(), source);
         let file = self.open_lock().map_err(failed)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Lock { _file: file })),
+            Ok(()) => {
+                // Whoever had it may have ended in the middle.
+                let _ = fs::remove_file(self.question_file());
+                Ok(Some(Lock { _file: file }))
+            }
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(failed(errno.into())),
         }
@@ -101,6 +135,10 @@ impl Cache {
 
     fn lock_file(&self) -> PathBuf {
         self.directory.join("lock")
+    }
+
+    fn question_file(&self) -> PathBuf {
+        self.directory.join("pending.json")
     }
 
     fn account_file(&self) -> PathBuf {

@@ -1,17 +1,19 @@
 //! Every name has a certificate, and a fresh one.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use instant_acme::{Account, NewAccount};
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use super::{
-    AcmeConfig, Cache, CacheError, Challenges,
-    order::{self, OrderError},
-    schedule,
+    AcmeConfig, CacheError, Challenges,
+    order::{self, Desk, OrderError},
+    schedule, shared,
     transport::Transport,
 };
 use crate::TlsFileError;
@@ -47,8 +49,7 @@ struct Name {
 
 struct Keeper {
     config: AcmeConfig,
-    cache: Cache,
-    challenges: Arc<Challenges>,
+    desk: Desk,
 }
 
 /// What became of an attempt.
@@ -64,17 +65,23 @@ pub(crate) async fn keep(config: AcmeConfig, challenges: Arc<Challenges>) {
     let begun = link::now();
     let name = |domain: &String| Name { domain: domain.clone(), failures: 0, rests_until: begun };
     let mut names: Vec<_> = config.domains.iter().map(name).collect();
-    let keeper = Keeper { cache: config.cache(), config, challenges };
-    for Name { domain, .. } in names.iter().filter(|name| keeper.cache.validity(&name.domain).is_none()) {
+    let desk = Desk { id: Uuid::new_v4().to_string(), cache: config.cache(), challenges };
+    let keeper = Keeper { config, desk };
+    for Name { domain, .. } in names.iter().filter(|name| keeper.desk.cache.validity(&name.domain).is_none())
+    {
         warn!(%domain, "no certificate yet: until the authority gives one, TLS for this name is refused or shows another");
     }
-    loop {
-        let mut pause = Duration::MAX;
-        for name in &mut names {
-            pause = pause.min(keeper.visit(name).await);
+    let order = async {
+        loop {
+            let mut pause = Duration::MAX;
+            for name in &mut names {
+                pause = pause.min(keeper.visit(name).await);
+            }
+            tokio::time::sleep(pause).await;
         }
-        tokio::time::sleep(pause).await;
-    }
+    };
+    let Desk { id, cache, challenges } = &keeper.desk;
+    tokio::join!(order, shared::answer_for_others(cache, challenges, id));
 }
 
 impl Keeper {
@@ -91,11 +98,7 @@ impl Keeper {
             Err(error) => {
                 name.failures = name.failures.saturating_add(1);
                 let again = self.rest(name);
-                let kept = self
-                    .cache
-                    .validity(&name.domain)
-                    .map(|validity| humantime::format_rfc3339_seconds(validity.until));
-                let kept = kept.map(tracing::field::display);
+                let kept = self.until(&name.domain).map(tracing::field::display);
                 warn!(domain = %name.domain, error = format_args!("{:#}", anyhow::Error::from(error)), kept_until = kept, again_in = ?again, "no new certificate");
                 return again;
             }
@@ -103,9 +106,15 @@ impl Keeper {
         self.rest(name).max(self.fresh(&name.domain))
     }
 
+    /// Until when the certificate for a name is good, for a log.
+    fn until(&self, domain: &str) -> Option<impl fmt::Display> {
+        let validity = self.desk.cache.validity(domain)?;
+        Some(humantime::format_rfc3339_seconds(validity.until))
+    }
+
     /// For how long nothing is to be done for a name.
     fn fresh(&self, domain: &str) -> Duration {
-        let due = self.cache.validity(domain).map_or(SystemTime::UNIX_EPOCH, schedule::due);
+        let due = self.desk.cache.validity(domain).map_or(SystemTime::UNIX_EPOCH, schedule::due);
         schedule::until(due, SystemTime::now())
     }
 
@@ -118,7 +127,7 @@ impl Keeper {
     }
 
     async fn attempt(&self, name: &Name) -> Result<Attempt, AttemptError> {
-        let Some(_lock) = self.cache.lock()? else { return Ok(Attempt::Busy) };
+        let Some(_lock) = self.desk.cache.lock()? else { return Ok(Attempt::Busy) };
         // Another gateway may have been faster.
         if !self.fresh(&name.domain).is_zero() {
             return Ok(Attempt::Fresh);
@@ -127,16 +136,13 @@ impl Keeper {
         let account = self.account().await?;
         let pem = match self.order(&account, name).await {
             Err(error) if error.is_about_the_account() => {
-                self.cache.forget_account()?;
+                self.desk.cache.forget_account()?;
                 return Err(error.into());
             }
             ordered => ordered?,
         };
-        self.cache.store_certificate(&name.domain, &pem)?;
-        let until = self
-            .cache
-            .validity(&name.domain)
-            .map(|validity| humantime::format_rfc3339_seconds(validity.until));
+        self.desk.cache.store_certificate(&name.domain, &pem)?;
+        let until = self.until(&name.domain);
         info!(domain = %name.domain, until = until.map(tracing::field::display), "certificate received");
         Ok(Attempt::Fresh)
     }
@@ -145,20 +151,20 @@ impl Keeper {
         let ways = schedule::ways(self.config.challenge, name.failures);
         let (last, first) = ways.split_last().expect("there is a way");
         for way in first {
-            match order::order(account, &name.domain, *way, &self.challenges).await {
+            match order::order(account, &name.domain, *way, &self.desk).await {
                 Err(error) if error.is_about_the_way() => {
                     info!(domain = %name.domain, %error, next = %last, "trying another way");
                 }
                 ordered => return ordered,
             }
         }
-        order::order(account, &name.domain, *last, &self.challenges).await
+        order::order(account, &name.domain, *last, &self.desk).await
     }
 
     /// The account in the cache, or a new one.
     async fn account(&self) -> Result<Account, AttemptError> {
         let builder = Account::builder_with_http(Box::new(Transport::new(&self.config)?));
-        if let Some(known) = self.cache.account()? {
+        if let Some(known) = self.desk.cache.account()? {
             let known = serde_json::from_slice(&known).map_err(AttemptError::Account)?;
             return Ok(builder.from_credentials(known).await?);
         }
@@ -167,7 +173,7 @@ impl Keeper {
             NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let (account, credentials) = builder.create(&new, self.config.directory.clone(), None).await?;
         let credentials = serde_json::to_vec(&credentials).map_err(AttemptError::Account)?;
-        self.cache.store_account(&zeroize::Zeroizing::new(credentials))?;
+        self.desk.cache.store_account(&zeroize::Zeroizing::new(credentials))?;
         info!(directory = %self.config.directory, account = %account.id(), "account registered");
         Ok(account)
     }

@@ -2,20 +2,24 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use instant_acme::{
-    Account, AuthorizationHandle, AuthorizationStatus, ChallengeType, Identifier, KeyAuthorization, NewOrder,
-    Order, OrderStatus, RetryPolicy,
+    Account, AuthorizationHandle, AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order,
+    OrderStatus, RetryPolicy,
 };
-use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::{
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     sign::CertifiedKey,
 };
 use zeroize::Zeroizing;
 
-use super::{Challenge, Challenges, challenges::Expected};
+use super::{
+    Cache, CacheError, Challenge, Challenges,
+    cache::Announced,
+    challenges::Expected,
+    shared::{self, Question},
+};
 
 /// For the authority to look, and to sign.
 const PATIENCE: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(90));
@@ -32,6 +36,9 @@ pub(super) enum OrderError {
     /// It does not look in that way.
     #[error("the authority does not offer {0} for this name")]
     NotOffered(Challenge),
+    /// The others cannot be told.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// Something cannot be made of keys and names.
     #[error("cannot make a request or a key")]
     Generate(#[from] rcgen::Error),
@@ -53,16 +60,25 @@ impl OrderError {
     }
 }
 
+/// Who orders.
+#[derive(Debug)]
+pub(super) struct Desk {
+    /// This gateway, among those that share the cache.
+    pub(super) id: String,
+    pub(super) cache: Cache,
+    pub(super) challenges: Arc<Challenges>,
+}
+
 /// Orders a certificate for `domain`. Returns it with its chain and its key, in PEM.
 pub(super) async fn order(
     account: &Account,
     domain: &str,
     way: Challenge,
-    challenges: &Arc<Challenges>,
+    desk: &Desk,
 ) -> Result<Zeroizing<String>, OrderError> {
     let names = [Identifier::Dns(domain.to_owned())];
     let mut order = account.new_order(&NewOrder::new(&names)).await?;
-    let expected = prove(&mut order, domain, way, challenges).await?;
+    let expected = prove(&mut order, domain, way, desk).await?;
     let status = order.poll_ready(&PATIENCE).await;
     drop(expected);
     match status {
@@ -87,8 +103,8 @@ async fn prove(
     order: &mut Order,
     domain: &str,
     way: Challenge,
-    challenges: &Arc<Challenges>,
-) -> Result<Vec<Expected>, OrderError> {
+    desk: &Desk,
+) -> Result<Vec<(Expected, Announced)>, OrderError> {
     let mut expected = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -99,28 +115,18 @@ async fn prove(
         }
         let offered = authorization.challenge(kind(way));
         let mut challenge = offered.ok_or(OrderError::NotOffered(way))?;
-        let answer = challenge.key_authorization();
-        expected.push(match way {
-            Challenge::Http01 => {
-                challenges.expect_token(&challenge.token, Bytes::copy_from_slice(answer.as_str().as_bytes()))
-            }
-            Challenge::TlsAlpn01 => challenges.expect_name(domain, proof(domain, &answer)?),
-        });
+        let question = Question {
+            by: desk.id.clone(),
+            way,
+            domain: domain.to_owned(),
+            token: challenge.token.clone(),
+            answer: challenge.key_authorization().as_str().to_owned(),
+        };
+        expected.push((question.expect(&desk.challenges)?, desk.cache.announce(&question)?));
+        tokio::time::sleep(shared::NOTICE).await;
         challenge.set_ready().await?;
     }
     Ok(expected)
-}
-
-/// The certificate that proves that a name leads here (RFC 8737, section 3).
-fn proof(domain: &str, answer: &KeyAuthorization) -> Result<Arc<CertifiedKey>, OrderError> {
-    let mut params = CertificateParams::new([domain.to_owned()])?;
-    params.custom_extensions = vec![CustomExtension::new_acme_identifier(answer.digest().as_ref())];
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?;
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let key = ring::sign::any_ecdsa_type(&key.into()).expect("the key is one of ECDSA");
-    // Not `from_der`, which refuses a critical extension that it does not know.
-    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
 }
 
 /// What the authority says of what it found.

@@ -15,6 +15,7 @@ over_every_transport![
     a_renewal_disturbs_nobody,
     an_authority_that_fails_takes_nothing_away,
     what_is_in_the_cache_is_not_ordered_again,
+    an_authority_may_find_another_gateway_of_the_cache,
 ];
 
 /// A gateway that orders a certificate for its agent.
@@ -155,4 +156,20 @@ async fn what_is_in_the_cache_is_not_ordered_again(transport: Transport) {
         assert_eq!(Some(certificate), shown);
         assert_eq!((authority.orders(), authority.accounts()), ([1, 0], 1));
     }
+}
+
+async fn an_authority_may_find_another_gateway_of_the_cache(transport: Transport) {
+    let service = Service::echo().await;
+    let scene = Scene::start(transport, service.addr(), Challenge::TlsAlpn01).await;
+    // The first one has the right to order, and waits for the authority.
+    eventually("there is an account", async || scene.authority.accounts() == 1).await;
+    let other = gateway(&scene.authority, scene.cache.path(), Challenge::TlsAlpn01).await;
+    scene.authority.find(&other);
+    scene.authority.allow(Life::Fresh);
+    scene.has_certificate().await;
+    eventually("the other one shows it too", async || {
+        scene.authority.connect(&other, &host(), H1_ONLY).await.is_ok()
+    })
+    .await;
+    assert_eq!((scene.authority.orders(), scene.authority.accounts()), ([1, 0], 1));
 }
