@@ -14,7 +14,7 @@ mod hello;
 mod names;
 mod validity;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -28,7 +28,7 @@ use certificates::Certificates;
 pub(crate) use door::{Door, is_handshake, refuse};
 pub use files::TlsFileError;
 #[cfg(feature = "acme")]
-pub(crate) use files::authorities;
+pub(crate) use files::{authorities, validity};
 pub(crate) use hello::{Hello, hello};
 pub(crate) use names::dns;
 pub(crate) use validity::Validity;
@@ -128,8 +128,8 @@ impl Tls {
         &self.challenges
     }
 
-    /// For each certificate a name that it is for, and until when it is good.
-    pub(crate) fn expiries(&self) -> Vec<(String, SystemTime)> {
+    /// Until when the certificates are good, by a name that each is for.
+    pub(crate) fn expiries(&self) -> BTreeMap<String, SystemTime> {
         self.current.load().certificates.expiries()
     }
 

@@ -125,6 +125,11 @@ impl Authority {
         self.desk.refusing.send_replace(refuse);
     }
 
+    /// Whoever has an account has it no longer.
+    pub fn forget(&self) {
+        self.desk.books().accounts.clear();
+    }
+
     /// How many orders it took, and how many it refused.
     pub fn orders(&self) -> [usize; 2] {
         let books = self.desk.books();

@@ -9,11 +9,11 @@ use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 #[cfg(feature = "acme")]
 use super::shared::Question;
-use crate::tls::Validity;
+#[cfg(feature = "acme")]
+use crate::tls::{self, Validity};
 
 /// What an authority has given, in files that only their owner reads. Each authority has a directory of its own, so that what
 /// one of them gave for a trial is never taken for another's.
@@ -72,9 +72,10 @@ impl Cache {
         self.directory.join(format!("{domain}.pem"))
     }
 
-    /// From when until when the certificate for `domain` is good; `None` if there is none that can be read.
+    /// From when until when the certificate for `domain` is good; `None` if there is none that can be used.
+    #[cfg(feature = "acme")]
     pub(super) fn validity(&self, domain: &str) -> Option<Validity> {
-        Validity::of(&CertificateDer::from_pem_file(self.certificate(domain)).ok()?)
+        tls::validity(&self.certificate(domain))
     }
 
     /// Replaces a certificate.
@@ -164,47 +165,4 @@ impl Cache {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    const URL: &str = "https://ca.example/directory";
-
-    #[test]
-    fn authorities_are_kept_apart_and_files_are_their_owners_only() {
-        let root = tempfile::tempdir().unwrap();
-        let cache = Cache::new(root.path(), URL);
-        assert_eq!(cache.directory, root.path().join("ca.example_directory"));
-        assert_eq!(Cache::new(root.path(), "https://../x").directory, root.path().join("_x"));
-        cache.prepare().unwrap();
-        assert_eq!(cache.account().unwrap(), None);
-        cache.store_account(b"secret").unwrap();
-        assert_eq!(cache.account().unwrap().as_deref(), Some(&b"secret"[..]));
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(&cache.directory), 0o700);
-        assert_eq!(mode(&cache.account_file()), 0o600);
-        cache.forget_account().unwrap();
-        assert_eq!(cache.account().unwrap(), None);
-    }
-
-    #[test]
-    fn one_at_a_time_orders() {
-        let root = tempfile::tempdir().unwrap();
-        let caches = [Cache::new(root.path(), URL), Cache::new(root.path(), URL)];
-        caches[0].prepare().unwrap();
-        let lock = caches[0].lock().unwrap().unwrap();
-        assert!(caches[1].lock().unwrap().is_none());
-        drop(lock);
-        assert!(caches[1].lock().unwrap().is_some());
-    }
-
-    #[test]
-    fn what_is_no_directory_is_named() {
-        let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("file");
-        fs::write(&file, "").unwrap();
-        let error = Cache::new(&file, URL).prepare().unwrap_err().to_string();
-        assert!(error.contains("file/ca.example_directory"), "{error}");
-    }
-}
+mod tests;

@@ -1,4 +1,8 @@
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
@@ -9,7 +13,7 @@ use super::{Validity, names};
 use crate::acme::{self, Challenges};
 
 /// Which certificate is shown to whom: one for the very name that is asked for, else one for all names on its level, else the
-/// first. Of several for one name it is the first whose key the client can check. An authority that looks whether a name leads
+/// first if there is one. Of several for one name it is the first whose key the client can check. An authority that looks whether a name leads
 /// here is shown what it looks for.
 #[derive(Debug)]
 pub(super) struct Certificates {
@@ -37,14 +41,19 @@ impl Certificates {
         Self { all, exact, wildcards, challenges }
     }
 
-    /// For each certificate its first name, and until when it is good.
-    pub(super) fn expiries(&self) -> Vec<(String, SystemTime)> {
+    /// For each name that stands first in a certificate, until when the first of its certificates to end is good.
+    pub(super) fn expiries(&self) -> BTreeMap<String, SystemTime> {
         let of = |certificate: &Arc<CertifiedKey>| {
             let certificate = certificate.end_entity_cert().ok()?;
             let name = names::dns(certificate).into_iter().next().unwrap_or_default();
             Some((name, Validity::of(certificate)?.until))
         };
-        self.all.iter().filter_map(of).collect()
+        let mut expiries = BTreeMap::new();
+        for (name, until) in self.all.iter().filter_map(of) {
+            let first = expiries.entry(name).or_insert(until);
+            *first = until.min(*first);
+        }
+        expiries
     }
 
     /// The certificates for a name in lower case, the best first.

@@ -16,6 +16,8 @@ use rustls::{
 use tracing::warn;
 
 use super::CertificateFiles;
+#[cfg(feature = "acme")]
+use super::Validity;
 
 /// Why a file cannot be used for TLS. What is in it is not repeated.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +69,20 @@ pub(super) fn ordered(file: PathBuf, provider: &CryptoProvider) -> Option<Arc<Ce
     if !file.exists() {
         return None;
     }
-    let read = pair(&CertificateFiles { cert: file.clone(), key: file }, provider);
+    let read = both(&file, provider);
     read.inspect_err(|error| warn!(%error, "an ordered certificate cannot be used")).ok().map(Arc::new)
+}
+
+/// From when until when an ordered certificate is good; `None` if there is none that can be used.
+#[cfg(feature = "acme")]
+pub(crate) fn validity(file: &Path) -> Option<Validity> {
+    let certified = both(file, &rustls::crypto::ring::default_provider()).ok()?;
+    Validity::of(certified.end_entity_cert().ok()?)
+}
+
+/// Reads a file that holds a certificate, its chain and its key.
+fn both(file: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {
+    pair(&CertificateFiles { cert: file.to_owned(), key: file.to_owned() }, provider)
 }
 
 fn pair(files: &CertificateFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {

@@ -14,6 +14,7 @@ over_every_transport![
     an_authority_finds_a_gateway_over_tls,
     a_renewal_disturbs_nobody,
     an_authority_that_fails_takes_nothing_away,
+    an_authority_may_forget_an_account,
     what_is_in_the_cache_is_not_ordered_again,
     an_authority_may_find_another_gateway_of_the_cache,
 ];
@@ -136,6 +137,18 @@ async fn an_authority_that_fails_takes_nothing_away(transport: Transport) {
     scene.authority.refuse(false);
     scene.authority.allow(Life::Fresh);
     eventually("it gives again", async || scene.shown().await != old).await;
+}
+
+async fn an_authority_may_forget_an_account(transport: Transport) {
+    let service = Service::echo().await;
+    let scene = Scene::start(transport, service.addr(), Challenge::Http01).await;
+    eventually("there is an account", async || scene.authority.accounts() == 1).await;
+    scene.authority.forget();
+    // The first order, which waits already, is nobody's then.
+    scene.authority.allow(Life::Fresh);
+    scene.authority.allow(Life::Fresh);
+    scene.has_certificate().await;
+    assert_eq!(scene.authority.accounts(), 1, "it is known again");
 }
 
 async fn what_is_in_the_cache_is_not_ordered_again(transport: Transport) {
