@@ -30,6 +30,7 @@ pub use files::TlsFileError;
 #[cfg(feature = "acme")]
 pub(crate) use files::{authorities, validity};
 pub(crate) use hello::{Hello, hello};
+#[cfg(feature = "acme")]
 pub(crate) use names::dns;
 pub(crate) use validity::Validity;
 

@@ -1,4 +1,4 @@
-use std::os::unix::fs::PermissionsExt as _;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use super::*;
 
@@ -22,7 +22,6 @@ fn authorities_are_kept_apart_and_files_are_their_owners_only() {
 }
 
 #[test]
-#[cfg(feature = "acme")]
 fn a_certificate_without_its_key_counts_as_none() {
     use rcgen::{CertificateParams, KeyPair};
 
