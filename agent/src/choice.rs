@@ -24,7 +24,7 @@ pub(crate) struct Reached {
     pub(crate) passed_over: Vec<(usize, ConnectFailure)>,
 }
 
-/// Tries `order`, positions in `urls`, each a head start after the one before or at once when that failed.
+/// Tries for a slot `order`, positions in `urls`, each a head start after the one before or at once when that failed.
 ///
 /// # Errors
 /// Positions and failures, once all have failed.
@@ -33,10 +33,11 @@ pub(crate) struct Reached {
 /// Dropping the future closes every connection that it opened.
 pub(crate) async fn first(
     connector: &Connector,
+    slot: u32,
     urls: &[GatewayUrl],
     order: &[usize],
 ) -> Result<Reached, Failures<ConnectFailure>> {
-    let (index, ready, passed_over) = staggered(order, |index| connector.connect(&urls[index])).await?;
+    let (index, ready, passed_over) = staggered(order, |index| connector.connect(slot, &urls[index])).await?;
     Ok(Reached { index, ready, passed_over })
 }
 

@@ -4,12 +4,14 @@ mod check;
 mod connect;
 mod credential;
 mod gateway_url;
+mod health;
 mod host;
 mod proxy;
 mod route;
 mod settings;
 mod sign;
 mod slug;
+mod status;
 mod target;
 
 use ::cli::{Completions, Failure, Layers, Manual};
@@ -23,7 +25,7 @@ use self::settings::Settings;
 /// environment variable that its help names, and those of `connect` in a TOML file as well. A flag goes before a
 /// variable, a variable before the file.
 ///
-/// Exit codes: 0 success, 1 failure while running, 2 wrong usage, 69 no gateway reached (with --max-retries), 77 refused
+/// Exit codes: 0 success, 1 failure while running, 2 wrong usage, 69 no gateway reached (with --max-retries) or no link (`status`), 77 refused
 /// by the gateway, 78 wrong configuration.
 #[derive(Debug, Parser)]
 #[command(name = "agent-tunnel", version, propagate_version = true)]
@@ -38,6 +40,8 @@ enum Command {
     Connect(Box<Layers<Settings>>),
     /// Print a signed first frame as JSON, to speak to a gateway by hand with grpcurl
     Sign(sign::Sign),
+    /// Show the agents of this user that run on this machine: 0 if all have a link, 69 if one has none or none runs
+    Status(status::Ask),
     /// Check the settings of `connect`, print them all and do nothing else
     Validate(Box<Layers<Settings>>),
     Completions(Completions),
@@ -50,6 +54,7 @@ impl Arguments {
         match self.command {
             Command::Connect(layers) => connect::connect(*layers),
             Command::Sign(sign) => sign.run(),
+            Command::Status(ask) => ask.run(),
             Command::Validate(layers) => connect::validate(*layers),
             Command::Completions(completions) => completions.print::<Self>(),
             Command::Man(manual) => manual.print::<Self>(),

@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use proto::{AgentId, Credential, limits};
 
-use crate::{ChannelBinding, GatewayTls, Proxies, UpstreamTls};
+use crate::{ChannelBinding, GatewayTls, HealthCheck, Proxies, UpstreamTls};
 
 /// Everything an agent needs to run, checked. [`Config::new`] has the defaults.
 #[derive(Clone, Debug)]
@@ -35,10 +35,29 @@ pub struct Config {
     pub grace_period: Duration,
     /// Requests served at a time; 0 leaves it to the gateway.
     pub max_concurrent: u32,
+    /// Links to keep, at most [`limits::MAX_CONNECTIONS`]. One is kept even if this is 0.
+    pub connections: u32,
+    /// When a link is replaced by a new one.
+    pub link_age: LinkAge,
+    /// How to know whether the service can be asked; `None` takes it for granted.
+    pub health_check: Option<HealthCheck>,
+    /// How often to find out.
+    pub health_interval: Duration,
+}
+
+/// When a link is replaced by a new one, though nothing is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkAge {
+    /// Ahead of the age at which links were seen to be cut.
+    Learned,
+    /// Never.
+    Unlimited,
+    /// Before it is this old.
+    AtMost(Duration),
 }
 
 impl Config {
-    /// An agent that never gives up and serves as much as its gateway allows.
+    /// An agent that never gives up, keeps two links and serves as much as its gateway allows.
     pub fn new(
         upstream: Upstream,
         gateways: Vec<GatewayUrl>,
@@ -60,6 +79,10 @@ impl Config {
             max_retries: None,
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: 0,
+            connections: 2,
+            link_age: LinkAge::Learned,
+            health_check: None,
+            health_interval: Duration::from_secs(10),
         }
     }
 }

@@ -1,14 +1,11 @@
 use std::{
     convert::Infallible,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::StreamExt as _;
-use link::{Budget, CloseReason, Link, ReaderGone, Settings};
+use link::{Budget, CloseReason, LifeEvent, Link, ReaderGone, Settings};
 use proto::{
     AgentFrame, ConnectAccepted, ConnectError, Feature, auth, connect_error::Code, gateway_frame, limits,
 };
@@ -17,8 +14,11 @@ use uuid::Uuid;
 
 use crate::{
     ChannelBinding, Config, GatewayUrl,
+    board::Board,
+    clock::{Clock, Skew},
     connect_request::{self, Binding},
     dial::{self, DialError, Inbound},
+    record::Record,
 };
 
 /// A link as the agent holds it.
@@ -29,18 +29,18 @@ pub(crate) type AgentLink = Link<AgentFrame, Infallible>;
 /// ```text
 /// Idle --dial--> Dialing --transport up, ConnectRequest sent--> Authenticating
 /// Authenticating --ConnectAccepted, its signature good--> Ready  (the caller runs a session)
-/// Authenticating --ConnectError CLOCK_SKEW--> Dialing            (once, with the gateway's time)
+/// Authenticating --ConnectError CLOCK_SKEW, its signature good--> Dialing   (once, with the gateway's time)
 /// Authenticating --ConnectError, 5 s, a wrong signature--> Idle  (the caller backs off)
 /// Dialing --transport error, 5 s--> Idle
 /// ```
 pub(crate) struct Connector {
     pub(crate) config: Arc<Config>,
     pub(crate) instance_id: Uuid,
-    /// What to add to this host's clock to get the gateway's, in milliseconds.
-    clock_offset: AtomicI64,
+    clock: Clock,
     /// Addresses whose gateway said that it sees no TLS.
     unseen: Mutex<Vec<GatewayUrl>>,
     budget: Budget,
+    board: Arc<Board>,
 }
 
 /// A link that the gateway accepted.
@@ -48,6 +48,7 @@ pub(crate) struct Ready {
     pub(crate) link: AgentLink,
     pub(crate) inbound: Inbound,
     pub(crate) accepted: ConnectAccepted,
+    pub(crate) record: Arc<Record>,
 }
 
 /// Why an address did not accept us.
@@ -64,6 +65,8 @@ pub(crate) enum ConnectFailure {
     Silent,
     #[error("the gateway does not know this token's secret: something else answers at this address")]
     Impostor,
+    #[error("refused by the gateway (clock_skew): {0}")]
+    ClockSkew(Skew),
 }
 
 fn refusal(error: &ConnectError) -> String {
@@ -75,9 +78,15 @@ impl ConnectFailure {
     /// Whether trying again with the same settings is hopeless.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Refused(error) => !error.retryable || error.code() == Code::ClockSkew,
+            Self::Refused(error) => !error.retryable,
+            Self::ClockSkew(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether the gateway has no room for one more link.
+    pub(crate) fn is_limit(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.code() == Code::Limit)
     }
 
     /// The pause that the gateway asks for.
@@ -92,30 +101,30 @@ impl ConnectFailure {
 }
 
 impl Connector {
-    pub(crate) fn new(config: Arc<Config>) -> Self {
-        let budget = Budget::new(limits::PROCESS_BUDGET);
+    pub(crate) fn new(config: Arc<Config>, board: Arc<Board>) -> Self {
         Self {
             config,
             instance_id: Uuid::new_v4(),
-            clock_offset: AtomicI64::new(0),
+            clock: Clock::default(),
             unseen: Mutex::default(),
-            budget,
+            budget: Budget::new(limits::PROCESS_MEMORY),
+            board,
         }
     }
 
-    /// Dials `url` and authenticates. A gateway that sees no TLS although we do is asked again without its value; if it sees
-    /// some after all, it knows that somebody else said so.
+    /// Dials `url` for a slot and authenticates. A gateway that sees no TLS although we do is asked again without its value;
+    /// if it sees some after all, it knows that somebody else said so.
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection.
-    pub(crate) async fn connect(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+    pub(crate) async fn connect(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
         let was_unseen = self.is_unseen(url);
-        let outcome = self.connect_as_known(url).await;
+        let outcome = self.connect_as_known(slot, url).await;
         let may_give_way = url.tls && self.config.channel_binding == ChannelBinding::Auto;
         match refused_with(&outcome) {
             Some(Code::Protocol) if may_give_way && !was_unseen => {
                 self.set_unseen(url, true);
-                let outcome = self.connect_as_known(url).await;
+                let outcome = self.connect_as_known(slot, url).await;
                 match &outcome {
                     Ok(_) => tracing::warn!(
                         "{url}: TLS ends before the gateway, so that its end can read everything; the signature is not \
@@ -128,26 +137,27 @@ impl Connector {
             // What stood in front of the gateway may have gone.
             Some(Code::Unauthenticated) if was_unseen => {
                 self.set_unseen(url, false);
-                self.connect_as_known(url).await
+                self.connect_as_known(slot, url).await
             }
             _ => outcome,
         }
     }
 
-    async fn connect_as_known(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
-        match self.attempt(url).await {
-            Err(ConnectFailure::Refused(error)) if error.code() == Code::ClockSkew => {
-                let offset_ms = error.server_time.saturating_sub(unix_millis());
-                self.clock_offset.store(offset_ms, Relaxed);
-                tracing::warn!(offset_ms, "this host's clock differs from the gateway's; correcting for it");
-                self.attempt(url).await
+    /// Dials and authenticates, once more if this host's clock was wrong.
+    async fn connect_as_known(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+        match self.attempt(slot, url).await {
+            Err(ConnectFailure::ClockSkew(skew)) => {
+                tracing::warn!("{skew}. Until then the difference is taken into account");
+                self.clock.correct(skew);
+                self.attempt(slot, url).await
             }
             outcome => outcome,
         }
     }
 
-    async fn attempt(&self, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
-        let (link, outbound) = Link::new(self.settings());
+    async fn attempt(&self, slot: u32, url: &GatewayUrl) -> Result<Ready, ConnectFailure> {
+        let record = self.board.on_attempt(slot, url);
+        let (link, outbound) = Link::new(settings(&self.budget));
         let Config { proxies, gateway_tls, credential, .. } = &*self.config;
         let nonce: [u8; auth::NONCE_LEN] = rand::random();
         let mut request = connect_request::signed(
@@ -155,10 +165,12 @@ impl Connector {
             &self.config.credential,
             &url.host,
             self.instance_id,
-            unix_millis().saturating_add(self.clock_offset.load(Relaxed)),
+            self.clock.unix_millis(),
             nonce,
             self.config.max_concurrent,
         );
+        // The number is no part of what is signed: it says nothing about who this is.
+        request.connection = slot;
         if self.config.passthrough {
             request.features.push(Feature::Passthrough.into());
         }
@@ -168,6 +180,7 @@ impl Connector {
             link.table().push_control(bound.bind(request, credential));
         };
         let mut inbound = dial::dial(url, proxies, gateway_tls, introduce, outbound).await?;
+        record.on(LifeEvent::TransportUp);
         let first =
             timeout(limits::CONNECT_TIMEOUT, inbound.next()).await.map_err(|_| ConnectFailure::Silent)?;
         let frame = match first {
@@ -180,9 +193,10 @@ impl Connector {
                 self.check_signature(&accepted, &nonce)?;
                 let max_concurrent = accepted.max_concurrent.clamp(1, limits::MAX_CONCURRENT) as usize;
                 link.table().agree(max_concurrent, accepted.initial_window);
-                Ok(Ready { link, inbound, accepted })
+                record.on_accepted(link.clone(), accepted.gateway_id.clone());
+                Ok(Ready { link, inbound, accepted, record })
             }
-            Some(gateway_frame::Frame::Error(error)) => Err(ConnectFailure::Refused(hinted(error, bound))),
+            Some(gateway_frame::Frame::Error(error)) => Err(self.refused(hinted(error, bound), &nonce)),
             _ => {
                 link.close(CloseReason::Protocol("expected ConnectAccepted".into()));
                 Err(ConnectFailure::Ended(
@@ -219,16 +233,15 @@ impl Connector {
             .map_err(|_| ConnectFailure::Impostor)
     }
 
-    fn settings(&self) -> Settings {
-        Settings {
-            max_concurrent: limits::MAX_CONCURRENT as usize,
-            send_window: limits::INITIAL_WINDOW,
-            recv_window: limits::INITIAL_WINDOW,
-            reader_gone: ReaderGone::StopSending,
-            // The gateway keeps the clock of an exchange and cancels what is overdue.
-            response_timeout: None,
-            idle_timeout: None,
-            budget: self.budget.clone(),
+    /// Anybody could say that this host's clock is wrong; only the gateway can prove that it said so.
+    fn refused(&self, error: ConnectError, nonce: &[u8]) -> ConnectFailure {
+        if error.code() != Code::ClockSkew {
+            return ConnectFailure::Refused(error);
+        }
+        let transcript = auth::skew_transcript(nonce, error.server_time);
+        match auth::verify(&self.config.credential.secret, &transcript, &error.server_signature) {
+            Ok(()) => ConnectFailure::ClockSkew(Skew::from(error.server_time)),
+            Err(_) => ConnectFailure::Impostor,
         }
     }
 }
@@ -250,7 +263,68 @@ fn hinted(mut error: ConnectError, bound: Binding) -> ConnectError {
     error
 }
 
-fn unix_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+/// What an agent grants on a link.
+pub(crate) fn settings(budget: &Budget) -> Settings {
+    Settings {
+        max_concurrent: limits::MAX_CONCURRENT as usize,
+        send_window: limits::INITIAL_WINDOW,
+        recv_window: limits::INITIAL_WINDOW,
+        reader_gone: ReaderGone::StopSending,
+        // The gateway keeps the clock of an exchange and cancels what is overdue.
+        response_timeout: None,
+        idle_timeout: None,
+        budget: budget.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::{AgentId, Credential, Secret, TokenId};
+
+    use super::*;
+    use crate::Upstream;
+
+    const NONCE: [u8; auth::NONCE_LEN] = [7; auth::NONCE_LEN];
+
+    fn connector() -> Connector {
+        let credential = Credential {
+            token: TokenId::parse("itk_a").unwrap(),
+            secret: Secret::from_bytes([1; Secret::LEN]),
+        };
+        let agent_id = AgentId::parse("myapp").unwrap();
+        let upstream = Upstream::http("127.0.0.1".to_owned(), 9);
+        let config = Config::new(upstream, Vec::new(), agent_id, credential);
+        let board = Board::new(&config, Arc::new(|_| {}));
+        Connector::new(Arc::new(config), board)
+    }
+
+    fn skew(server_time: i64, secret: &Secret, nonce: &[u8]) -> ConnectError {
+        let signature = auth::sign(secret, &auth::skew_transcript(nonce, server_time));
+        ConnectError {
+            code: Code::ClockSkew.into(),
+            server_time,
+            server_signature: signature.to_vec().into(),
+            ..ConnectError::default()
+        }
+    }
+
+    #[test]
+    fn only_the_gateway_itself_can_tell_an_agent_the_time() {
+        let connector = connector();
+        let secret = &connector.config.credential.secret;
+        let good = skew(1000, secret, &NONCE);
+        for forged in [
+            ConnectError { server_signature: bytes::Bytes::new(), ..good.clone() },
+            ConnectError { server_time: 1001, ..good.clone() },
+            skew(1000, &Secret::from_bytes([2; Secret::LEN]), &NONCE),
+            skew(1000, secret, &[8; 16]),
+        ] {
+            let failure = connector.refused(forged, &NONCE);
+            assert!(matches!(failure, ConnectFailure::Impostor) && !failure.is_final(), "{failure}");
+        }
+        let failure = connector.refused(good, &NONCE);
+        assert!(failure.is_final(), "a second time");
+        let text = failure.to_string();
+        assert!(text.contains("ahead of the gateway's") && text.contains("NTP"), "{text}");
+    }
 }

@@ -2,10 +2,20 @@
 
 mod cli;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    process::ExitCode,
+};
 
 use ::cli::{Exit, Failure, Shutdown};
-use agent::{RunError, ui};
+use agent::{Agent, Nudge, RunError, admin::Admin, network, status::socket::Socket, ui};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 /// Half of what a small request costs outside the kernel is memory that lives for a moment; the system's allocator takes
 /// twice as long for it (docs/performance.md).
@@ -25,8 +35,22 @@ enum Display {
     Log,
 }
 
+/// What runs beside an agent, for whoever looks after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sides {
+    /// Whether `agent-tunnel status` gets an answer.
+    status: bool,
+    /// Where operators ask over HTTP.
+    admin: Option<SocketAddr>,
+}
+
 /// Runs the agent, and says with which code to end.
-async fn run(config: agent::Config, display: Display, shutdown: Shutdown) -> Result<(), Failure> {
+async fn run(
+    config: agent::Config,
+    sides: Sides,
+    display: Display,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
     // Held until the end: dropping it puts the cursor back.
     let (observer, _screen) = match display {
         Display::Terminal => {
@@ -35,12 +59,61 @@ async fn run(config: agent::Config, display: Display, shutdown: Shutdown) -> Res
         }
         Display::Log => (ui::plain(), None),
     };
-    agent::run(config, observer, shutdown).await.map_err(|error| {
+    let agent_id = config.agent_id.clone();
+    let agent = Agent::new(config, observer);
+    let mut beside = JoinSet::new();
+    beside.spawn(network::watch(agent.nudge()));
+    beside.spawn(on_hangup(agent.nudge(), shutdown.drain.clone()).map_err(Failure::runtime)?);
+    if let Some(addr) = sides.admin {
+        let admin =
+            Admin::bind(addr).await.map_err(|source| Failure::runtime(AdminError { addr, source }))?;
+        info!(addr = %admin.addr().map_err(Failure::runtime)?, "admin port open");
+        beside.spawn(admin.serve(agent.status()));
+    }
+    if sides.status {
+        match Socket::bind(agent_id.as_str()) {
+            Ok(socket) => {
+                let source = agent.status();
+                beside.spawn(async move { socket.serve(source).await });
+            }
+            Err(error) => warn!(%error, "`agent-tunnel status` will not see this agent"),
+        }
+    }
+    let outcome = agent.run(shutdown).await;
+    // A socket is removed when its task is dropped.
+    beside.shutdown().await;
+    outcome.map_err(|error| {
         let exit = match error {
             RunError::Unreachable { .. } => Exit::Unreachable,
             RunError::Refused(_) => Exit::Refused,
             _ => Exit::Runtime,
         };
         Failure::new(exit, error)
+    })
+}
+
+/// An address for operators that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {addr} for --admin: is another process there?")]
+struct AdminError {
+    addr: SocketAddr,
+    source: io::Error,
+}
+
+/// Gives a nudge for every SIGHUP, unless it means that the terminal is gone: then nobody wants this agent any more.
+fn on_hangup(nudge: Nudge, drain: CancellationToken) -> io::Result<impl Future<Output = ()>> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    let attended = io::stderr().is_terminal();
+    Ok(async move {
+        while hangups.recv().await.is_some() {
+            if attended && !io::stderr().is_terminal() {
+                drain.cancel();
+                continue;
+            }
+            info!(
+                "SIGHUP: asking every link whether it still works, and connecting at once where there is none"
+            );
+            nudge.nudge();
+        }
     })
 }

@@ -19,6 +19,7 @@ mod stream;
 mod tls;
 
 pub(crate) use connection::Connection;
+pub(crate) use dial::{Offer, dial};
 pub(crate) use error::UpstreamError;
 pub(crate) use http2::Leased;
 pub(crate) use pool::Pool;

@@ -131,6 +131,20 @@ impl Child {
         self.line()
     }
 
+    /// Ends it by SIGKILL or, with [`Ending::Terminate`], by SIGTERM, and waits until it has ended.
+    ///
+    /// # Errors
+    /// [`ChildError::State`].
+    pub fn end(&mut self, ending: Ending) -> Result<(), ChildError> {
+        let ended = match ending {
+            Ending::Kill => self.process.kill(),
+            Ending::Terminate => {
+                kill_process(Pid::from_child(&self.process), Signal::TERM).map_err(Into::into)
+            }
+        };
+        ended.and_then(|()| self.process.wait()).map(drop).map_err(|source| self.state(source))
+    }
+
     /// Makes sure that it still runs.
     ///
     /// # Errors

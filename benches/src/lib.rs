@@ -8,6 +8,7 @@
 //! - [`transports`]: the comparison of gRPC and WebSocket.
 //! - [`micro`]: single operations, in time and in instructions.
 //! - [`costs`], [`distance`], [`scale`]: the real programs looked at closely, far apart, and in large numbers.
+//! - [`herd`]: many agents that rest, and that all come back at once.
 //! - [`peers`]: the comparison of the real programs with others of their kind; [`proxy`] is one of those.
 //!
 //! Invariant: what is compared takes turns within one run; nothing is compared with another run's figures.
@@ -19,6 +20,7 @@ mod cpu;
 mod curves;
 pub mod distance;
 mod figures;
+pub mod herd;
 pub mod load;
 pub mod micro;
 mod path;

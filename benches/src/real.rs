@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::{Child, ChildError, peers::launch::Launch, tunnel::TunnelCpu};
+use crate::{Child, ChildError, Ending, peers::launch::Launch, tunnel::TunnelCpu};
 
 /// How long a gateway may take to listen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +26,7 @@ const AGENT: &str = "bench";
 /// A gateway in a process of its own, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct RealGateway {
+    launch: Launch,
     child: Child,
     transport: Transport,
     http: SocketAddr,
@@ -56,13 +57,21 @@ impl RealGateway {
         let launch = launch.args(["serve", "--domain", DOMAIN, "--tokens"]).args([&tokens]);
         let launch =
             launch.args(ports.iter().flat_map(|(flag, addr)| [(*flag).to_owned(), addr.to_string()]));
-        let mut child = launch.args(args).start()?;
+        let launch = launch.args(args);
+        let mut child = launch.start()?;
         let link = match transport {
             Transport::Grpc => grpc,
             Transport::WebSocket => ws,
         };
         listening(&mut child, link).await?;
-        Ok(Self { child, transport, http, link, credential, programs: programs.to_owned(), dir })
+        Ok(Self { launch, child, transport, http, link, credential, programs: programs.to_owned(), dir })
+    }
+
+    /// Ends it and starts it again on the same ports; returns once it listens.
+    pub(crate) async fn restart(&mut self, ending: Ending) -> anyhow::Result<()> {
+        self.child.end(ending)?;
+        self.child = self.launch.start()?;
+        listening(&mut self.child, self.link).await
     }
 
     /// Starts an agent of the same programs that serves `upstream` and dials the gateway at `link`; waits until it is

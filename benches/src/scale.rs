@@ -15,10 +15,10 @@ mod agents;
 mod arguments;
 mod bodies;
 mod curve;
-mod herd;
+pub(crate) mod herd;
 mod report;
 mod requests;
-mod role;
+pub(crate) mod role;
 
 pub use arguments::Arguments;
 pub use role::Role;
@@ -97,7 +97,7 @@ fn each<P>(
 }
 
 /// Raises the limit as far as that goes; children inherit it.
-fn allowed_files() -> usize {
+pub(crate) fn allowed_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: maximum, maximum };

@@ -3,12 +3,15 @@
 use std::io::{self, IsTerminal as _};
 
 use serde::{Deserialize, Serialize};
+
+use crate::audit::{self, AuditFile};
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
-    filter::{ParseError, filter_fn},
+    filter::{FilterExt as _, ParseError, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt as _,
+    registry::LookupSpan,
     util::{SubscriberInitExt as _, TryInitError},
 };
 
@@ -56,23 +59,71 @@ const CAPPED: [&str; 8] =
 /// # Errors
 /// [`LogError`] if `level` is not a filter, or if logging was set up before.
 pub fn init(format: Format, level: &str) -> Result<(), LogError> {
-    let colour =
-        io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    Ok(subscriber(format, level, colour, io::stderr)?.try_init()?)
+    Ok(subscriber(format, level, is_coloured(), io::stderr)?.try_init()?)
 }
 
-fn subscriber<W>(format: Format, level: &str, colour: bool, writer: W) -> Result<impl Subscriber, LogError>
+/// Starts logging as [`init`] does, and writes the events of the target [`audit::TARGET`] to `file` besides, at every level.
+///
+/// # Errors
+/// Those of [`init`].
+pub fn init_with_audit(format: Format, level: &str, file: AuditFile) -> Result<(), LogError> {
+    Ok(audited(format, level, is_coloured(), io::stderr, file)?.try_init()?)
+}
+
+fn is_coloured() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Each of the two has a filter of its own, which costs every event a little; hence only where it is asked for.
+fn audited<W>(
+    format: Format,
+    level: &str,
+    colour: bool,
+    writer: W,
+    file: AuditFile,
+) -> Result<impl Subscriber, LogError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter =
-        EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.to_owned(), source })?;
+    let filter = parse(level)?.and(filter_fn(is_harmless));
+    let lines = lines(format, colour, writer).with_filter(filter);
+    let records = fmt::layer().with_ansi(false).with_writer(file).json();
+    let records = records.flatten_event(true).with_current_span(false).with_span_list(false);
+    let records = records.with_filter(filter_fn(|metadata| metadata.target() == audit::TARGET));
+    Ok(tracing_subscriber::registry().with(lines).with(records))
+}
+
+/// What [`init`] sets up, writing to `writer`: for those who want to see what a log would hold.
+///
+/// # Errors
+/// [`LogError::Level`].
+pub fn subscriber<W>(
+    format: Format,
+    level: &str,
+    colour: bool,
+    writer: W,
+) -> Result<impl Subscriber, LogError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let lines = lines(format, colour, writer);
+    Ok(tracing_subscriber::registry().with(filter_fn(is_harmless)).with(parse(level)?).with(lines))
+}
+
+fn parse(level: &str) -> Result<EnvFilter, LogError> {
+    EnvFilter::try_new(level).map_err(|source| LogError::Level { level: level.to_owned(), source })
+}
+
+fn lines<S, W>(format: Format, colour: bool, writer: W) -> Box<dyn tracing_subscriber::Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let lines = fmt::layer().with_ansi(colour).with_writer(writer);
-    let lines = match format {
+    match format {
         Format::Text => lines.boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
-    };
-    Ok(tracing_subscriber::registry().with(filter_fn(is_harmless)).with(filter).with(lines))
+    }
 }
 
 /// A filter of its own, since in [`EnvFilter`] a more specific directive such as `h2::codec=trace` would win.

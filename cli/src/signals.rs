@@ -36,6 +36,26 @@ pub fn watch() -> io::Result<Shutdown> {
     Ok(shutdown)
 }
 
+/// Does `command` at every SIGHUP, which ends the process otherwise.
+///
+/// # Errors
+/// What the system says if the handler cannot be installed.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[cfg(unix)]
+pub fn on_hangup(command: impl Fn() + Send + 'static) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup())?;
+    // Not tracked, for the same reason as above.
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            command();
+        }
+    });
+    Ok(())
+}
+
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,

@@ -7,7 +7,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::{
+    metrics::Metrics,
+    stage::{Life, Stage},
+};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const OPENMETRICS: HeaderValue =
@@ -17,6 +20,7 @@ const OPENMETRICS: HeaderValue =
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) life: Life,
     pub(crate) draining: CancellationToken,
 }
 
@@ -29,6 +33,12 @@ impl Admin {
         Ok(match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" if self.draining.is_cancelled() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/readyz" if self.life.stage() == Stage::Starting => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "starting\n")
+            }
+            "/readyz" if self.life.stage() == Stage::Superseded => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "superseded\n")
+            }
             "/readyz" => text(StatusCode::OK, "ready\n"),
             "/metrics" => body(StatusCode::OK, OPENMETRICS, self.metrics.text().into()),
             _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),

@@ -16,14 +16,16 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
-use tokio_util::sync::CancellationToken;
 use ws_bridge::server::Bridge;
 
 use crate::{
+    census::Census,
     connections::Connection,
+    edge::Edge,
     grpc::GrpcService,
+    pause::Pause,
     stranger::{self, Rationed},
-    tls::Door,
+    tls::Security,
 };
 
 /// Room for the largest head that is taken, and the buffer that bodies are read with.
@@ -33,7 +35,8 @@ const READ_BUFFER: usize = limits::MAX_HEAD_BYTES;
 #[derive(Clone)]
 pub(crate) struct Grpc {
     pub(crate) lobby: Lobby,
-    pub(crate) door: Door,
+    pub(crate) census: Arc<Census>,
+    pub(crate) security: Security,
     pub(crate) tunnel: GrpcService,
 }
 
@@ -41,8 +44,10 @@ pub(crate) struct Grpc {
 #[derive(Clone)]
 pub(crate) struct WebSocket {
     pub(crate) lobby: Lobby,
-    pub(crate) door: Door,
+    pub(crate) census: Arc<Census>,
+    pub(crate) security: Security,
     pub(crate) bridge: Arc<Bridge>,
+    pub(crate) edge: Arc<Edge>,
     pub(crate) header_timeout: Duration,
 }
 
@@ -55,16 +60,18 @@ impl Grpc {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        pause: CancellationToken,
+        pause: Pause,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let Self { lobby, door, tunnel } = self.clone();
-        if let Door::Plain = door {
+        let Self { lobby, census, security, tunnel } = self.clone();
+        let pause = pause.answered();
+        if let Security::Plain = security {
             let stream = std::future::ready(Some(stream));
             let connection = move |stream, visitor| http2(stream, &tunnel, peer, Channel::plain(), visitor);
-            return Either::Left(stranger::serve(lobby, peer, pause, stream, connection));
+            return Either::Left(stranger::serve(lobby, census, peer, pause, stream, connection));
         }
+        let stream = Box::pin(security.agent(stream, peer));
         let connection = move |(stream, channel), visitor| http2(stream, &tunnel, peer, channel, visitor);
-        Either::Right(stranger::serve(lobby, peer, pause, door.agent(stream, peer), connection))
+        Either::Right(stranger::serve(lobby, census, peer, pause, stream, connection))
     }
 }
 
@@ -77,19 +84,21 @@ impl WebSocket {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        pause: CancellationToken,
+        pause: Pause,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let Self { lobby, door, bridge, header_timeout } = self.clone();
+        let Self { lobby, census, security, bridge, edge, header_timeout } = self.clone();
+        let pause = pause.answered();
         let builder = http1_builder(header_timeout);
-        if let Door::Plain = door {
+        if let Security::Plain = security {
             let stream = std::future::ready(Some(stream));
             let connection =
-                move |stream, visitor| ws(stream, &builder, bridge, peer, Channel::plain(), visitor);
-            return Either::Left(stranger::serve(lobby, peer, pause, stream, connection));
+                move |stream, visitor| ws(stream, &builder, bridge, edge, peer, Channel::plain(), visitor);
+            return Either::Left(stranger::serve(lobby, census, peer, pause, stream, connection));
         }
+        let stream = Box::pin(security.agent(stream, peer));
         let connection =
-            move |(stream, channel), visitor| ws(stream, &builder, bridge, peer, channel, visitor);
-        Either::Right(stranger::serve(lobby, peer, pause, door.agent(stream, peer), connection))
+            move |(stream, channel), visitor| ws(stream, &builder, bridge, edge, peer, channel, visitor);
+        Either::Right(stranger::serve(lobby, census, peer, pause, stream, connection))
     }
 }
 
@@ -105,6 +114,7 @@ fn ws<S>(
     stream: S,
     builder: &http1::Builder,
     bridge: Arc<Bridge>,
+    edge: Arc<Edge>,
     peer: SocketAddr,
     channel: Channel,
     visitor: Visitor,
@@ -113,7 +123,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = bridge.answer(request, peer, channel.clone(), visitor.clone());
+        let visitor = edge.speaking_for(visitor.clone(), peer, request.headers());
+        let answer = bridge.answer(request, peer, channel.clone(), visitor);
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     builder.serve_connection(TokioIo::new(stream), service).with_upgrades()

@@ -2,6 +2,7 @@
 
 mod check;
 pub(crate) mod dev;
+mod key;
 mod password;
 mod serve;
 mod settings;
@@ -36,6 +37,9 @@ enum Command {
     /// Manage the tokens of agents
     #[command(subcommand)]
     Token(token::Command),
+    /// Make the key that secrets of tokens are derived from
+    #[command(subcommand)]
+    Key(key::Command),
     Password(password::Password),
     Completions(Completions),
     Man(Manual),
@@ -49,6 +53,7 @@ impl Arguments {
             Command::Dev(settings) => dev::dev(settings),
             Command::Validate(layers) => serve::validate(*layers),
             Command::Token(command) => command.run(),
+            Command::Key(command) => command.run(),
             Command::Password(password) => password.run(),
             Command::Completions(completions) => completions.print::<Self>(),
             Command::Man(manual) => manual.print::<Self>(),

@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use proto::{AgentId, limits};
-use session::LobbyLimits;
+use session::{Instances, LobbyLimits};
 
 use crate::{
     Pages, TlsConfig,
@@ -23,6 +23,8 @@ pub struct Config {
     pub domains: Vec<String>,
     /// The file that `token new` writes.
     pub tokens: PathBuf,
+    /// What the secrets of derived tokens come from.
+    pub master_key_file: Option<PathBuf>,
     /// How an agent's public URL is made; the default is `http://{agent}.{domain}:{port}` with the port of `http`.
     pub public_url: Option<UrlTemplate>,
     /// The gateway's name for itself in logs and towards agents.
@@ -37,6 +39,8 @@ pub struct Config {
     pub edge: EdgeConfig,
     /// With which certificates TLS is spoken; `None` is without TLS.
     pub tls: Option<TlsConfig>,
+    /// Whether a newer process may share the ports and take over.
+    pub reuse_port: bool,
 }
 
 /// What is asked of clients, and whose word counts. By default nothing, and nobody's.
@@ -91,10 +95,28 @@ pub struct Limits {
     pub grace_period: Duration,
     /// Requests in progress at a time on one session: 503 beyond it.
     pub max_concurrent: u32,
+    /// Bytes of bodies that all requests together may hold: 503 beyond it.
+    pub body_memory: u64,
+    /// How long a request waits for an agent that was lost a moment ago.
+    pub offline_grace: Duration,
+    /// What becomes of other agent processes that have the same id.
+    pub instances: Instances,
+    /// Sessions at a time with one token that has no limit of its own.
+    pub max_sessions_per_token: u32,
+    /// Sessions at a time of one agent id.
+    pub max_sessions_per_agent: u32,
     /// Time to read a request head.
     pub header_timeout: Duration,
     /// The pause allowed between two requests of one connection.
     pub keep_alive_timeout: Duration,
+    /// How long a client's connection may rest once the end was announced.
+    pub drain_idle: Duration,
+    /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
+    pub max_link_age: Duration,
+    /// Clients' connections in all.
+    pub max_connections: usize,
+    /// Clients' connections of one address, or of one /64 network of IPv6; zero is any.
+    pub max_connections_per_address: usize,
     /// Connections on the agents' ports that no agent was accepted on yet.
     pub lobby: LobbyLimits,
 }
@@ -108,8 +130,17 @@ impl Default for Limits {
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
             grace_period: limits::DRAIN_DEADLINE,
             max_concurrent: limits::MAX_CONCURRENT,
+            body_memory: limits::PROCESS_MEMORY,
+            offline_grace: Duration::from_secs(2),
+            instances: Instances::Pool,
+            max_sessions_per_token: limits::MAX_SESSIONS_PER_TOKEN,
+            max_sessions_per_agent: limits::MAX_SESSIONS_PER_AGENT,
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
+            drain_idle: Duration::from_secs(2),
+            max_link_age: Duration::ZERO,
+            max_connections: 20_000,
+            max_connections_per_address: 0,
             lobby: LobbyLimits::default(),
         }
     }

@@ -3,6 +3,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use hyper::{
@@ -12,14 +13,27 @@ use hyper::{
     server::conn::{http1, http2},
     service::HttpService,
 };
-use tokio::{net::TcpStream, runtime::Handle, task::AbortHandle};
+use tokio::{
+    net::TcpStream,
+    runtime::Handle,
+    task::AbortHandle,
+    time::{Instant, timeout_at},
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tracing::debug;
 
-use crate::{listener::Listener, reactors::Reactors};
+use crate::{
+    door::Door,
+    pause::{Pause, Pauses},
+    reactors::Reactors,
+    stage::Gate,
+};
+
+/// Connections that keep coming do not keep a port from closing.
+const CLOSING_LIMIT: Duration = Duration::from_millis(500);
 
 /// A connection that can be asked to end at its next pause. hyper-util's trait of this kind leaves out connections that
 /// may be upgraded.
@@ -53,50 +67,98 @@ where
     }
 }
 
+/// One that does not stand in the future that runs it, where each move leaves room for a copy.
+impl<C: Connection + ?Sized> Connection for Pin<Box<C>> {
+    fn finish(self: Pin<&mut Self>) {
+        self.get_mut().as_mut().finish();
+    }
+}
+
 /// The connections of one port, which end in two ways: each at its next pause, or all at once when this is dropped.
 pub(crate) struct Connections {
     reactors: Reactors,
     open: Arc<Open>,
     tasks: TaskTracker,
-    pause: CancellationToken,
+    pauses: Pauses,
 }
 
 impl Connections {
     /// No connections yet.
     pub(crate) fn new(reactors: Reactors) -> Self {
-        Self { reactors, open: Arc::default(), tasks: TaskTracker::new(), pause: CancellationToken::new() }
+        Self { reactors, open: Arc::default(), tasks: TaskTracker::new(), pauses: Pauses::default() }
     }
 
-    /// Accepts connections and serves each on a task of its own, until the handle is dropped. Those that were accepted
-    /// go on. The token that `serve` is given tells a connection to finish what it is at.
-    pub(crate) fn accept<S, C>(&self, listener: Listener, serve: S) -> AbortOnDropHandle<()>
+    /// Accepts connections and serves each on a task of its own, until the stage says that no more will come. Those that
+    /// were accepted go on. The pause that `serve` is given tells a connection to finish what it is at.
+    pub(crate) fn accept<S, C>(&self, door: Door, serve: S) -> AbortOnDropHandle<()>
     where
-        S: Fn(TcpStream, SocketAddr, CancellationToken) -> C + Send + 'static,
+        S: Fn(TcpStream, SocketAddr, Pause) -> C + Send + 'static,
         C: Future<Output = ()> + Send + 'static,
     {
-        let Self { reactors, open, tasks, pause } = self;
+        let Self { reactors, open, tasks, pauses } = self;
         let (reactors, open) = (reactors.clone(), Arc::clone(open));
-        let (tasks, pause) = (tasks.clone(), pause.clone());
+        let (tasks, pauses) = (tasks.clone(), pauses.clone());
+        let Door { listener, guests, mut stage, census } = door;
+        let take = move |(stream, peer): (TcpStream, SocketAddr)| {
+            let Some(counted) = census.enter(peer.ip()) else { return };
+            let reactor = reactors.next();
+            match reactor.adopt(stream) {
+                Ok(stream) => {
+                    let connection = serve(stream, peer, pauses.current());
+                    let connection = async move {
+                        let _counted = counted;
+                        connection.await;
+                    };
+                    open.spawn(connection, &tasks, reactor.handle());
+                }
+                Err(error) => debug!(%peer, %error, "connection lost"),
+            }
+        };
         AbortOnDropHandle::new(tokio::spawn(async move {
             loop {
-                let (stream, peer) = listener.accept().await;
-                let reactor = reactors.next();
-                match reactor.adopt(stream) {
-                    Ok(stream) => open.spawn(serve(stream, peer, pause.clone()), &tasks, reactor.handle()),
-                    Err(error) => debug!(%peer, %error, "connection lost"),
+                let gate = stage.borrow_and_update().gate(guests);
+                match gate {
+                    Gate::Open => tokio::select! {
+                        connection = listener.accept() => take(connection),
+                        changed = stage.changed() => if changed.is_err() { return },
+                    },
+                    Gate::Shut => {
+                        if stage.changed().await.is_err() {
+                            return;
+                        }
+                    }
+                    Gate::Closing(quiet) => {
+                        let end = Instant::now() + CLOSING_LIMIT;
+                        let next = || timeout_at(end.min(Instant::now() + quiet), listener.accept());
+                        while let Ok(connection) = next().await {
+                            take(connection);
+                        }
+                        return;
+                    }
+                    Gate::Closed => return,
                 }
             }
         }))
     }
 
-    /// Lets every connection finish what it is at, and waits until all are closed.
+    /// What new connections are told.
+    pub(crate) fn pauses(&self) -> &Pauses {
+        &self.pauses
+    }
+
+    /// Lets every connection finish what it is at, and waits until all are closed. For as long as `rest` they may rest, so
+    /// that a client that is about to ask gets its answer.
     ///
     /// # Cancel safety
     /// Connections go on closing when it is dropped.
-    pub(crate) async fn drained(&self) {
-        self.pause.cancel();
+    pub(crate) async fn drained(&self, rest: Duration) {
+        let pause = self.pauses.current();
+        pause.after_answers();
         self.tasks.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(rest, self.tasks.wait()).await.is_err() {
+            pause.at_rest();
+            self.tasks.wait().await;
+        }
     }
 }
 

@@ -223,6 +223,7 @@ fn config(options: &DevOptions, tls: Option<TlsConfig>) -> Config {
         admin: options.admin,
         domains: vec![DOMAIN.to_owned()],
         tokens: std::path::PathBuf::new(),
+        master_key_file: None,
         public_url: None,
         gateway_id: "dev".to_owned(),
         audiences: Vec::new(),
@@ -230,11 +231,12 @@ fn config(options: &DevOptions, tls: Option<TlsConfig>) -> Config {
         limits: Limits::default(),
         edge: EdgeConfig::default(),
         tls,
+        reuse_port: false,
     }
 }
 
 fn anyone_with(credential: &Credential) -> Credentials {
-    let grant = Grant { secret: credential.secret.clone(), agent_ids: vec![AgentIdPattern::Any] };
+    let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
     [(credential.token.clone(), grant)].into_iter().collect()
 }
 
@@ -253,6 +255,8 @@ fn agent_config(
     agent::Config {
         gateway_tls: gateway_tls.unwrap_or_default(),
         max_retries: Some(3),
+        // Nothing between here and there could break one of several.
+        connections: 1,
         grace_period: Limits::default().grace_period,
         ..agent::Config::new(upstream, gateways, agent_id, credential.clone())
     }

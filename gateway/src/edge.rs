@@ -19,7 +19,6 @@ mod password;
 mod policies;
 mod policy;
 pub(crate) mod proxy_protocol;
-mod rate;
 mod rules;
 mod settings;
 mod size;
@@ -32,7 +31,9 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
-use proto::AgentId;
+use http::HeaderMap;
+use proto::{AgentId, Fields};
+use session::Visitor;
 
 pub use basic_auth::{InvalidUser, User};
 pub use field_changes::{FieldChanges, FieldName, FieldValue};
@@ -40,7 +41,7 @@ pub use host::{HostPattern, InvalidHost, MAX_HOST, is_host_name};
 pub use network::{InvalidNetwork, Network};
 pub use password::{InvalidPasswordHash, PasswordHash};
 pub use policies::{InvalidPolicies, Policies};
-pub use rate::{InvalidRate, Rate};
+pub use session::{InvalidRate, Rate};
 pub use settings::{
     Absent, AgentSettings, DefaultSettings, Id, InvalidOfflineStatus, InvalidTimeout, OfflineStatus,
     Settings, Timeout,
@@ -57,7 +58,7 @@ pub(crate) use rules::Rules;
 use crate::{EdgeConfig, client::Client, error::IngressError, ingress::head::Head};
 use forwarding::TrustedProxies;
 use policy::Visit;
-use rate::Limiter;
+use session::Limiter;
 
 /// The rules of the public side.
 #[derive(Debug)]
@@ -117,6 +118,11 @@ impl Edge {
         Client { addr, scheme, is_trusted: self.trusted.contains(addr.ip()), server_name: None }
     }
 
+    /// Whether `address` is a proxy's, behind which there are many clients.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted.contains(address)
+    }
+
     /// Whether a connection must begin with a PROXY header. Of those who are not trusted nobody reads one.
     pub(crate) fn expects_proxy_header(&self, client: &Client) -> bool {
         self.proxy_protocol && client.is_trusted
@@ -154,6 +160,20 @@ impl Edge {
     pub(crate) fn lets_pass(&self, agent_id: &AgentId, client: &Client) -> bool {
         let rules = self.rules();
         rules.policy(agent_id).is_none_or(|policy| policy.permits(client.addr.ip().to_canonical()))
+    }
+
+    /// Whose failures to authenticate count on an agents' port: those of whom a trusted proxy speaks for, and if it does
+    /// not say, nobody's. Many agents may come through it.
+    pub(crate) fn speaking_for(&self, visitor: Visitor, peer: SocketAddr, headers: &HeaderMap) -> Visitor {
+        if !self.trusted.contains(peer.ip()) {
+            return visitor;
+        }
+        let mut fields = Fields::new();
+        for value in headers.get_all("x-forwarded-for") {
+            fields.push("x-forwarded-for", Bytes::copy_from_slice(value.as_bytes()));
+        }
+        let client = self.trusted.visitor(peer.ip(), &fields);
+        visitor.on_behalf_of(Some(client).filter(|client| !self.trusted.contains(*client)))
     }
 
     fn visitor(&self, client: &Client, head: &Head) -> IpAddr {

@@ -58,6 +58,9 @@ pub(crate) enum IngressError {
         /// When to try again; `None` hides that the agent is known, behind a 404.
         retry_after: Option<Duration>,
     },
+    /// The agent is connected and says that its service cannot be asked.
+    #[error("the agent's service fails its health check")]
+    AgentUnhealthy,
     /// The agent is served over https only, and the client asked on plain HTTP. No error, but an answer of the gateway's own.
     #[error("asked on plain HTTP for what is served over https only")]
     HttpsOnly {
@@ -169,6 +172,9 @@ impl IngressError {
             Self::AgentOffline { retry_after: Some(_) } => {
                 (503, "agent_offline", "Agent offline", Agent, texts::OFFLINE)
             }
+            Self::AgentUnhealthy => {
+                (503, "agent_unhealthy", "Service out of order", Service, texts::UNHEALTHY)
+            }
             Self::HttpsOnly { .. } => (308, "https_only", "Moved to https", Client, texts::HTTPS_ONLY),
             Self::AcmeChallenge { .. } => (200, "acme_challenge", "Found", Client, texts::ACME),
             Self::Unauthorized => (401, "unauthorized", "Sign in first", Client, texts::UNAUTHORIZED),
@@ -203,6 +209,7 @@ impl IngressError {
         match self {
             Self::AgentOffline { retry_after } => *retry_after,
             Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::AgentUnhealthy => Some(Duration::from_secs(5)),
             Self::Overloaded => Some(Duration::from_secs(1)),
             Self::Draining => Some(Duration::from_secs(5)),
             _ => None,

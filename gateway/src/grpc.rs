@@ -1,6 +1,6 @@
 //! Agents over gRPC: the tunnel itself, health and reflection, on one HTTP/2 server.
 
-use std::{convert::Infallible, net::SocketAddr, pin::Pin};
+use std::{convert::Infallible, net::SocketAddr, pin::Pin, sync::Arc};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, service::Service};
@@ -10,6 +10,8 @@ use proto::{connect_error::Code as Refusal, tunnel_server::SERVICE_NAME};
 use session::{Acceptor, Channel, LinkInfo, Visitor};
 use tonic::{Code, Status, service::Routes};
 use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::edge::Edge;
 
 mod attach;
 
@@ -22,6 +24,7 @@ pub(crate) const TRANSPORT: &str = "grpc";
 #[derive(Clone)]
 pub(crate) struct GrpcService {
     acceptor: Acceptor,
+    edge: Arc<Edge>,
     routes: Routes,
 }
 
@@ -29,6 +32,7 @@ impl GrpcService {
     /// The tunnel for `acceptor`'s agents, and what people with grpcurl and load balancers ask for.
     pub(crate) async fn new(
         acceptor: Acceptor,
+        edge: Arc<Edge>,
     ) -> Result<(Self, HealthReporter), tonic_reflection::server::Error> {
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status(SERVICE_NAME, ServingStatus::Serving).await;
@@ -41,7 +45,7 @@ impl GrpcService {
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?)
             .prepare();
-        Ok((Self { acceptor, routes }, reporter))
+        Ok((Self { acceptor, edge, routes }, reporter))
     }
 
     /// Says that no new agents are wanted, to those who ask for health.
@@ -71,7 +75,8 @@ impl PeerService {
         }
         let host = request.uri().host().unwrap_or_default();
         let authority = host.trim_matches(['[', ']']).to_ascii_lowercase();
-        let (channel, visitor) = (self.channel.clone(), self.visitor.clone());
+        let visitor = self.service.edge.speaking_for(self.visitor.clone(), self.peer, request.headers());
+        let channel = self.channel.clone();
         let info = LinkInfo { transport: TRANSPORT, peer: Some(self.peer), authority, channel, visitor };
         let outbound = self.service.acceptor.accept(info, FromAgent::new(request.into_body()));
         Body::response(ToAgent::new(outbound))

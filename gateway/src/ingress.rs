@@ -1,14 +1,14 @@
 //! The one straight line from a client's request to its response.
 //!
-//! [`h1`] and [`h2`] speak with clients. What a request goes through is the same for both: [`Ingress::route`] finds the
-//! session, [`Ingress::open`] the exchange, and [`answer`] is what comes back.
+//! [`h1`] and [`h2`] speak with clients; [`passthrough`] leaves that to the service. What a request goes through is the same for both: [`Ingress::route`] finds the
+//! agent, [`Ingress::session`] one of its sessions, [`Ingress::open`] opens the exchange, and [`answer`] is what comes back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use link::{Abort, OpenError, Opened};
-use proto::{AgentId, Fields, GatewayFrame, TunnelRequest, tunnel_close::Reason};
-use session::{Authenticator, NotSent, Registry, ResponseHead, Session};
+use link::Abort;
+use proto::{AgentId, Fields, tunnel_close::Reason};
+use session::{Attempt, Authenticator, Dispatcher, OpenedExchange, Session, Unavailable};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -42,7 +42,7 @@ pub(crate) struct Ingress {
     pub(crate) pages: Pages,
     /// What is answered to an authority that looks whether a name leads here.
     pub(crate) challenges: Option<Arc<Challenges>>,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) dispatcher: Dispatcher,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) metrics: Arc<RequestMetrics>,
     pub(crate) draining: CancellationToken,
@@ -51,7 +51,7 @@ pub(crate) struct Ingress {
 
 /// Where a request goes.
 pub(crate) struct Route {
-    pub(crate) session: Arc<Session>,
+    pub(crate) agent_id: AgentId,
     /// The host and port as the client sent them.
     pub(crate) authority: Bytes,
     /// What the edge let it in with.
@@ -59,10 +59,10 @@ pub(crate) struct Route {
 }
 
 impl Ingress {
-    /// Finds the session for a request that may have it.
+    /// Finds the agent for a request that may have it.
     ///
     /// # Errors
-    /// [`IngressError`] if there is none, the request does not say for whom it is, or may not go there.
+    /// [`IngressError`] if the request does not say for whom it is, or may not go there.
     fn route(&self, head: &mut Head, client: &Client) -> Result<Route, IngressError> {
         if let Some(answer) = self.challenges.as_ref().and_then(|asked| asked.over_http(&head.target.path)) {
             return Err(IngressError::AcmeChallenge { answer });
@@ -76,55 +76,52 @@ impl Ingress {
         }
         let Target { agent_id, authority } = self.domains.target(head, rules.hosts())?;
         let admission = self.edge.admit(&rules, &agent_id, &authority, head, client)?;
-        Ok(Route { session: self.session(&agent_id, &admission)?, authority, admission })
+        Ok(Route { agent_id, authority, admission })
+    }
+
+    /// One of the agent's sessions. If it was lost a moment ago, it may be back in another. `retry_after` is for clients of an
+    /// agent that is not connected.
+    ///
+    /// # Errors
+    /// [`IngressError`] if there is none.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    async fn session(
+        &self,
+        agent_id: &AgentId,
+        retry_after: Option<Duration>,
+    ) -> Result<Arc<Session>, IngressError> {
+        let is_known = || self.authenticator.credentials().knows(agent_id);
+        // The agents of a gateway that ends come back to another one.
+        let patience = if self.draining.is_cancelled() { Duration::ZERO } else { Duration::MAX };
+        self.dispatcher.find(agent_id, patience, is_known).await.map_err(|unavailable| match unavailable {
+            Unavailable::Offline if self.draining.is_cancelled() => IngressError::Draining,
+            Unavailable::Offline if !is_known() => IngressError::AgentNotFound,
+            unavailable => unsent(unavailable, retry_after),
+        })
     }
 
     /// Opens the exchange of a request with what of its body is there.
     ///
     /// # Errors
     /// [`IngressError`] if the request cannot be carried or the agent takes no more.
-    fn open(
+    ///
+    /// # Cancel safety
+    /// Safe.
+    async fn open(
         &self,
         id: Uuid,
+        session: Arc<Session>,
         route: Route,
         head: Head,
         begun: Begun,
-    ) -> Result<Opened<GatewayFrame, ResponseHead>, IngressError> {
-        let request = request::outgoing(id, head, route.authority, begun, &route.admission)?;
+    ) -> Result<(OpenedExchange, Attempt), IngressError> {
+        let Route { authority, admission, .. } = route;
+        let request = request::outgoing(id, head, authority, begun, &admission)?;
         self.metrics.received(request.body.len());
-        self.call(&route.session, id, request)
-    }
-
-    /// Opens the exchange. A session that ends at this very moment is no reason to fail: its heir may be there already.
-    fn call(
-        &self,
-        session: &Arc<Session>,
-        id: Uuid,
-        request: TunnelRequest,
-    ) -> Result<Opened<GatewayFrame, ResponseHead>, IngressError> {
-        let NotSent { error, request } = match session.call(id, request) {
-            Ok(opened) => return Ok(opened),
-            Err(not_sent) => not_sent,
-        };
-        match self.registry.pick(session.agent_id().as_str()) {
-            Some(heir) if error == OpenError::Closed => {
-                heir.call(id, *request).map_err(|again| refused(again.error))
-            }
-            _ => Err(refused(error)),
-        }
-    }
-
-    fn session(&self, agent_id: &AgentId, admission: &Admission) -> Result<Arc<Session>, IngressError> {
-        if let Some(session) = self.registry.pick(agent_id.as_str()) {
-            return Ok(session);
-        }
-        if self.draining.is_cancelled() {
-            return Err(IngressError::Draining);
-        }
-        if self.authenticator.credentials().knows(agent_id) {
-            return Err(IngressError::AgentOffline { retry_after: admission.offline() });
-        }
-        Err(IngressError::AgentNotFound)
+        let opened = self.dispatcher.open(session, id, request).await;
+        opened.map_err(|unavailable| unsent(unavailable, admission.offline()))
     }
 
     /// The answer to a request that no service answers.
@@ -145,10 +142,12 @@ impl Ingress {
     }
 }
 
-fn refused(error: OpenError) -> IngressError {
-    match error {
-        OpenError::Full => IngressError::Overloaded,
-        _ => IngressError::TunnelLost,
+/// What the client is told of a request that no agent has seen.
+fn unsent(unavailable: Unavailable, retry_after: Option<Duration>) -> IngressError {
+    match unavailable {
+        Unavailable::Offline => IngressError::AgentOffline { retry_after },
+        Unavailable::Unhealthy => IngressError::AgentUnhealthy,
+        Unavailable::Overloaded => IngressError::Overloaded,
     }
 }
 

@@ -29,6 +29,14 @@ pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) sessions: session::Metrics,
     pub(crate) requests: Arc<RequestMetrics>,
+    pub(crate) connections: ConnectionMetrics,
+}
+
+/// What the ports count.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionMetrics {
+    open: Family<[(&'static str, &'static str); 1], Gauge>,
+    refused: Family<[(&'static str, &'static str); 2], Counter>,
 }
 
 /// Until when certificates are good, as it is when somebody asks.
@@ -64,15 +72,16 @@ pub(crate) struct RequestMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(tls: Option<Arc<Tls>>) -> Self {
+    pub(crate) fn new(sessions: Arc<session::Registry>, tls: Option<Arc<Tls>>) -> Self {
         let mut registry = Registry::with_prefix("indranet");
-        let sessions =
-            session::Metrics::register(&mut registry, &[grpc::TRANSPORT, ws_bridge::server::TRANSPORT]);
+        let transports = [grpc::TRANSPORT, ws_bridge::server::TRANSPORT];
+        let sessions = session::Metrics::register(&mut registry, &transports, sessions);
         let requests = Arc::new(RequestMetrics::register(&mut registry));
+        let connections = ConnectionMetrics::register(&mut registry);
         if let Some(tls) = tls {
             registry.register_collector(Box::new(Expiries(tls)));
         }
-        Self { registry, sessions, requests }
+        Self { registry, sessions, requests, connections }
     }
 
     /// The OpenMetrics text, which Prometheus reads.
@@ -80,6 +89,29 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text
+    }
+}
+
+impl ConnectionMetrics {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("connections", "Connections that are open now, by port", metrics.open.clone());
+        registry.register(
+            "connections_refused",
+            "Connections closed at once, by port and by which bound they were over",
+            metrics.refused.clone(),
+        );
+        metrics
+    }
+
+    /// The gauge of one port.
+    pub(crate) fn open(&self, port: &'static str) -> Gauge {
+        self.open.get_or_create_owned(&[("port", port)])
+    }
+
+    /// A connection was closed at once.
+    pub(crate) fn refused(&self, port: &'static str, reason: &'static str) {
+        self.refused.get_or_create(&[("port", port), ("reason", reason)]).inc();
     }
 }
 

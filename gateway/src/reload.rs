@@ -1,27 +1,67 @@
-//! Follows files: in the token file who is added may connect, who is removed is cut off; in the configuration file the tables
-//! about agents count at once; new connections are shown new certificates.
+//! Follows files: in the token file who is added may connect, who is removed is cut off; in the configuration file the
+//! tables about agents count at once; new connections are shown new certificates.
 
 use std::{
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use session::{Acceptor, Authenticator, Credentials, Grant};
+use session::{AUDIT, Acceptor, Authenticator, Credentials};
 use tracing::{error, info};
 
-use crate::{PolicySource, TokenFile, TokenFileError, edge::Edge, tls::Tls};
+use crate::{
+    PolicySource, TlsConfig, TlsFileError, TokenFile, TokenFileError,
+    edge::Edge,
+    tls::Tls,
+    tokens::{MasterKey, time},
+};
 
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Reads a token file, and remembers what it looked like before: a change that comes in between is seen later.
-pub(crate) fn read(path: PathBuf) -> Result<(Credentials, Followed), TokenFileError> {
-    let file = Followed::new(path);
-    Ok((credentials(&file.path)?, file))
+/// Reads a token file and the master key, and remembers what the file looked like before: a change that comes in between
+/// is seen later.
+pub(crate) fn read(path: PathBuf, master: Option<&Path>) -> Result<(Credentials, Tokens), TokenFileError> {
+    let master = master.map(MasterKey::load).transpose()?;
+    let tokens = Tokens { file: Followed::new(path), master };
+    Ok((tokens.credentials()?, tokens))
+}
+
+/// The token file, to be followed.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    file: Followed,
+    /// Read once: it may be taken away after the start.
+    master: Option<MasterKey>,
+}
+
+impl Tokens {
+    fn credentials(&self) -> Result<Credentials, TokenFileError> {
+        let path = &self.file.path;
+        TokenFile::load(path)?.credentials(self.master.as_ref(), path)
+    }
+}
+
+/// Certificates and keys, to be followed.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    pub(crate) tls: Arc<Tls>,
+    files: Vec<Followed>,
+}
+
+impl Certificates {
+    /// Reads them, and remembers what their files looked like before.
+    ///
+    /// # Errors
+    /// [`TlsFileError`].
+    pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
+        let files = config.files().into_iter().map(Followed::new).collect();
+        Ok(Self { tls: Arc::new(Tls::read(config)?), files })
+    }
 }
 
 /// A file, and how it looked when it was read last.
@@ -33,17 +73,22 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// Remembers how a file looks that is about to be read.
-    pub(crate) fn new(path: PathBuf) -> Self {
+    fn new(path: PathBuf) -> Self {
         Self { last: Fingerprint::of(&path).ok(), path }
     }
 
     /// Waits until the file looks otherwise.
     async fn changed(&mut self) {
-        any_changed(std::slice::from_mut(self)).await;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if self.has_changed() {
+                return;
+            }
+        }
     }
 
-    /// Whether the file looks otherwise than it did at the last look.
-    fn look(&mut self) -> bool {
+    /// Whether the file looks otherwise than the last time.
+    fn has_changed(&mut self) -> bool {
         // A file that is missing for a moment is being replaced.
         let Ok(now) = Fingerprint::of(&self.path) else { return false };
         let changed = self.last.as_ref() != Some(&now);
@@ -52,52 +97,56 @@ impl Followed {
     }
 }
 
-/// Waits until one of several files looks otherwise.
-async fn any_changed(files: &mut [Followed]) {
+/// Loads the file again whenever it changes, and closes sessions whose credential ends, for ever. A file that cannot be used
+/// changes nothing.
+pub(crate) async fn follow(mut tokens: Tokens, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
+    let mut next_end = authenticator.credentials().next_end(clock());
+    loop {
+        // The clock of the wall counts, which may be set: it is looked at together with the file, not waited for.
+        tokio::time::sleep(INTERVAL).await;
+        let changed = tokens.file.has_changed() && reload(&tokens, &authenticator);
+        let clock = clock();
+        if changed || next_end.is_some_and(|end| end <= clock) {
+            acceptor.close_withdrawn(clock);
+            next_end = authenticator.credentials().next_end(clock);
+        }
+    }
+}
+
+/// Whether there are new credentials now.
+fn reload(tokens: &Tokens, authenticator: &Authenticator) -> bool {
+    let credentials = match tokens.credentials() {
+        Ok(credentials) => credentials,
+        Err(error) => {
+            error!(%error, "the token file changed but cannot be used; the old tokens stay valid");
+            return false;
+        }
+    };
+    info!(tokens = credentials.len(), "token file reloaded");
+    for (token, what) in credentials.changes_since(&authenticator.credentials()) {
+        info!(target: AUDIT, what, %token, "the token file says so");
+    }
+    authenticator.replace_credentials(credentials);
+    true
+}
+
+fn clock() -> i64 {
+    time::millis(SystemTime::now())
+}
+
+/// Reads certificates and keys again whenever one of their files changes, for ever. Files that cannot be used, or do not
+/// belong together yet, change nothing.
+pub(crate) async fn follow_certificates(certificates: Certificates) {
+    let Certificates { tls, mut files } = certificates;
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let changed = files.iter_mut().filter_map(|file| file.look().then_some(())).count();
-        if changed > 0 {
-            return;
-        }
-    }
-}
-
-/// Reads certificates and keys again whenever one of their files changes, for ever. Files that cannot be used, or do not belong
-/// together yet, change nothing.
-pub(crate) async fn follow_certificates(mut files: Vec<Followed>, tls: Arc<Tls>) {
-    loop {
-        any_changed(&mut files).await;
-        match tls.reload() {
-            Ok(()) => info!("certificates reloaded; new connections see them"),
-            Err(error) => {
-                error!(%error, "a file of TLS changed but cannot be used; the old ones stay in use")
-            }
-        }
-    }
-}
-
-fn credentials(path: &Path) -> Result<Credentials, TokenFileError> {
-    let entries = TokenFile::load(path)?.entries;
-    Ok(entries
-        .into_iter()
-        .map(|entry| (entry.id, Grant { secret: entry.secret, agent_ids: entry.agent_ids }))
-        .collect())
-}
-
-/// Loads the file again whenever it changes, for ever. A file that cannot be used changes nothing.
-pub(crate) async fn follow(mut file: Followed, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
-    loop {
-        file.changed().await;
-        match credentials(&file.path) {
-            Ok(credentials) => {
-                info!(tokens = credentials.len(), "token file reloaded");
-                let before = authenticator.credentials();
-                authenticator.replace_credentials(credentials);
-                acceptor.close_revoked(&before);
-            }
-            Err(error) => {
-                error!(%error, "the token file changed but cannot be used; the old tokens stay valid")
+        // All are looked at, so that what changes together is read once.
+        if files.iter_mut().fold(false, |any, file| file.has_changed() | any) {
+            match tls.reload() {
+                Ok(()) => info!("certificates reloaded; new connections see them"),
+                Err(error) => {
+                    error!(%error, "a file of TLS changed but cannot be used; the old ones stay in use");
+                }
             }
         }
     }

@@ -7,6 +7,10 @@ use proto::{AgentId, Fields, HttpVersion};
 
 use crate::{edge::Hosts, error::IngressError, ingress::head::Head};
 
+mod destination;
+
+pub use destination::Routes;
+
 /// The domains whose direct children are agents.
 #[derive(Clone, Debug)]
 pub(crate) struct Domains(Box<[String]>);

@@ -4,30 +4,36 @@ use cli::Shutdown;
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use proto::{AgentId, limits};
-use session::{Acceptor, Authenticator, Credentials, Lobby, PublicUrls, Registry, Terms};
+use proto::AgentId;
+use session::{Acceptor, Authenticator, Credentials, Dispatcher, Lobby, Registry, Terms};
 use tokio::net::TcpStream;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
-    CacheError, Config, Limits, Reactors, TlsConfig, TlsFileError, TokenFileError, UrlTemplate,
+    ActivationError, Addresses, CacheError, Config, Limits, Reactors, TlsFileError, TokenFileError,
     admin::Admin,
     agents::{Grpc, WebSocket, http1_builder},
     connections::{Connection, Connections, run},
-    edge::{Edge, Hosts},
+    descriptors,
+    door::Doors,
+    edge::Edge,
+    ending::Ending,
     grpc::GrpcService,
+    handover::{Elder, Predecessor},
     ingress::{Ingress, h1::Patience, public},
-    listener::Listener,
     metrics::Metrics,
-    reload::{self, Followed},
+    notify,
+    ports::Ports,
+    reload::{self, Certificates, Tokens},
     route::Domains,
-    tls::{Door, Port, Tls},
+    rulebook::{self, Rulebook},
+    stage::{Life, Readiness},
+    tls::{Port, Security},
 };
 
 /// What is left of the grace period for connections to close once their last response is written.
@@ -47,6 +53,9 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// Sockets that the system has opened cannot be used.
+    #[error(transparent)]
+    Activation(#[from] ActivationError),
     /// The token file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
@@ -64,37 +73,18 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Where a gateway listens.
-#[derive(Clone, Copy, Debug)]
-pub struct Addresses {
-    /// Public HTTP.
-    pub http: SocketAddr,
-    /// Public HTTPS, if there are certificates.
-    pub https: Option<SocketAddr>,
-    /// Agents over gRPC.
-    pub grpc: SocketAddr,
-    /// Agents over WebSocket.
-    pub ws: SocketAddr,
-    /// Health and metrics.
-    pub admin: SocketAddr,
-}
-
 /// A gateway whose ports are open and whose credentials are read, but which does not answer yet.
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
     authenticator: Arc<Authenticator>,
-    http: Listener,
-    https: Option<Listener>,
-    grpc: Listener,
-    ws: Listener,
-    admin: Listener,
-    addresses: Addresses,
-    tls: Option<Arc<Tls>>,
-    /// The files of certificates and keys to follow.
-    certificates: Vec<Followed>,
+    ports: Ports,
+    predecessor: Option<Predecessor>,
+    life: Life,
+    /// The certificates and keys to follow.
+    certificates: Option<Certificates>,
     /// The token file to follow.
-    tokens: Option<Followed>,
+    tokens: Option<Tokens>,
 }
 
 /// Runs a gateway on `threads` threads, one of which is the caller's, until `shutdown`.
@@ -102,7 +92,8 @@ pub struct Gateway {
 /// # Errors
 /// [`ServeError`] if it cannot start.
 pub async fn serve(config: Config, threads: NonZeroUsize, shutdown: Shutdown) -> Result<(), ServeError> {
-    let gateway = Gateway::bind(config)?;
+    descriptors::raise();
+    let gateway = Gateway::open(config).await?;
     let reactors = Reactors::start(threads).map_err(ServeError::Threads)?;
     gateway.run(reactors, shutdown).await
 }
@@ -116,8 +107,8 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(config: Config) -> Result<Self, ServeError> {
-        let (credentials, followed) = reload::read(config.tokens.clone())?;
-        Ok(Self { tokens: Some(followed), ..Self::with_credentials(config, credentials)? })
+        let (credentials, tokens) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
+        Ok(Self { tokens: Some(tokens), ..Self::with_credentials(config, credentials)? })
     }
 
     /// Opens the ports and lives on `credentials`; there is no token file.
@@ -128,94 +119,107 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn with_credentials(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let ports = Ports::bind(&config)?;
+        Self::on(ports, config, credentials)
+    }
+
+    /// Reads the credentials, and takes over the ports of an older process or those that the system has opened. Opens what
+    /// neither has.
+    ///
+    /// # Errors
+    /// [`ServeError`] names what is not to be had.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves everything to the older process.
+    pub async fn open(config: Config) -> Result<Self, ServeError> {
+        let (credentials, followed) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
+        if let Some(ports) = Ports::activated(&config)? {
+            return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials)? });
+        }
+        Ok(Self { tokens: Some(followed), ..Self::beside(config, credentials).await? })
+    }
+
+    /// Takes over the ports of an older process and lives on `credentials`; opens them if there is none.
+    ///
+    /// # Errors
+    /// [`ServeError::Bind`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves everything to the older process.
+    pub async fn beside(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let older = if config.reuse_port { Ports::inherit(&config).await } else { None };
+        match older {
+            Some((ports, older)) => {
+                Ok(Self { predecessor: Some(older), ..Self::on(ports, config, credentials)? })
+            }
+            None => Self::with_credentials(config, credentials),
+        }
+    }
+
+    fn on(ports: Ports, config: Config, credentials: Credentials) -> Result<Self, ServeError> {
         let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
-        let files = config.tls.iter().flat_map(TlsConfig::files);
-        let certificates = files.map(Followed::new).collect();
         if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
             acme.cache().prepare()?;
         }
-        let tls = config.tls.clone().map(Tls::read).transpose()?.map(Arc::new);
-        let open = |name, addr, user_timeout| {
-            let listener = Listener::bind(name, addr, user_timeout);
-            let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
-            bound.map_err(|source| ServeError::Bind { name, addr, source })
-        };
-        let (http_addr, http) = open("http", config.http, None)?;
-        let https = config.tls.as_ref().map(|tls| open("https", tls.https, None)).transpose()?;
-        let (https_addr, https) = https.unzip();
-        let (grpc_addr, grpc) = open("grpc", config.grpc, Some(limits::TCP_USER_TIMEOUT))?;
-        let (ws_addr, ws) = open("ws", config.ws, Some(limits::TCP_USER_TIMEOUT))?;
-        let (admin_addr, admin) = open("admin", config.admin, None)?;
-        let addresses =
-            Addresses { http: http_addr, https: https_addr, grpc: grpc_addr, ws: ws_addr, admin: admin_addr };
-        Ok(Self {
-            config,
-            authenticator,
-            http,
-            https,
-            grpc,
-            ws,
-            admin,
-            addresses,
-            tls,
-            certificates,
-            tokens: None,
-        })
+        let certificates = config.tls.clone().map(Certificates::read).transpose()?;
+        let life = Life::default();
+        Ok(Self { config, authenticator, ports, predecessor: None, life, certificates, tokens: None })
     }
 
     /// Where it listens, with the ports that the system chose where it was asked to.
     pub fn addresses(&self) -> Addresses {
-        self.addresses
+        self.ports.addresses
+    }
+
+    /// Tells when it takes clients.
+    pub fn readiness(&self) -> Readiness {
+        self.life.readiness()
     }
 
     /// The URLs under which an agent will be reachable.
     pub fn public_urls(&self, agent_id: &AgentId) -> Vec<String> {
-        public_urls(&self.config, self.config.edge.policies.hosts(), self.addresses, agent_id)
+        let (config, hosts) = (&self.config, self.config.edge.policies.hosts());
+        rulebook::public_urls(config, hosts, self.ports.addresses, agent_id)
     }
 
-    /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, lets requests end and tells agents to leave, for as
-    /// long as the grace period lasts; its second ends everything at once.
+    /// Answers on `reactors` until `shutdown`. Its first phase stops accepting, tells agents to go elsewhere and lets requests
+    /// end, for as long as the grace period lasts; its second ends everything at once.
     ///
     /// # Errors
     /// [`ServeError::Reflection`].
     pub async fn run(self, reactors: Reactors, shutdown: Shutdown) -> Result<(), ServeError> {
-        let Self {
-            config,
-            authenticator,
-            http,
-            https,
-            grpc,
-            ws,
-            admin,
-            addresses,
-            tls,
-            certificates,
-            tokens,
-        } = self;
+        let Self { config, authenticator, ports, predecessor, life, certificates, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
-        let metrics = Arc::new(Metrics::new(tls.clone()));
-        let registry = Arc::new(Registry::default());
-        let edge = Arc::new(Edge::new(&config.edge, https_port(&config, addresses)));
+        let addresses = ports.addresses;
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
+        let tls = certificates.as_ref().map(|certificates| Arc::clone(&certificates.tls));
+        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone()));
+        let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(&config, addresses)));
         let acceptor = Acceptor::new(
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             metrics.sessions.clone(),
             terms(&config),
-            urls_of(&config, &edge, addresses),
+            Box::new(Rulebook::new(&config, &edge, addresses)),
         );
-        let (tunnel, health) = GrpcService::new(acceptor.clone()).await?;
+        let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(&edge)).await?;
         let ingress = Arc::new(Ingress {
             domains: Domains::new(&config.domains),
             edge: Arc::clone(&edge),
             pages: config.edge.pages,
             challenges: tls.as_ref().map(|tls| Arc::clone(tls.challenges())),
-            registry,
+            dispatcher: Dispatcher::new(Arc::clone(&registry), metrics.sessions.clone()),
             authenticator: Arc::clone(&authenticator),
             metrics: Arc::clone(&metrics.requests),
             draining: drain.clone(),
             uploads: TaskTracker::new(),
         });
-        let operator = Arc::new(Admin { metrics, draining: drain.clone() });
+        let doors = Doors { ports: &ports, life: &life, metrics: &metrics.connections };
+        let (http_door, https_door) = doors.of_clients(&config.limits, &edge);
+        let [grpc_door, ws_door, admin_door] = doors.of_others();
+        let operator =
+            Arc::new(Admin { metrics: Arc::clone(&metrics), life: life.clone(), draining: drain.clone() });
 
         // Whatever is left when this function returns ends with it.
         let ended = CancellationToken::new();
@@ -226,29 +230,37 @@ impl Gateway {
         let header_timeout = config.limits.header_timeout;
         let lobby = Lobby::new(config.limits.lobby);
         let patience = patience(&config.limits);
-        let serve_clients = |door: Door| {
+        let serve_clients = |security: Security| {
             let ingress = Arc::clone(&ingress);
             move |stream, peer, pause| {
                 let client = ingress.edge.client(peer, "http");
-                public::serve(stream, client, door.clone(), Arc::clone(&ingress), patience, pause)
+                let (security, ingress) = (security.clone(), Arc::clone(&ingress));
+                public::serve(stream, client, security, ingress, patience, pause)
             }
         };
-        let [plain, secure] = doors(tls.as_ref());
-        let over_grpc = Grpc { lobby: lobby.clone(), door: Door::agents(tls.as_ref(), Port::Grpc), tunnel };
+        let over_grpc = Grpc {
+            lobby: lobby.clone(),
+            census: Arc::clone(&grpc_door.census),
+            security: Security::of_agents(tls.as_ref(), Port::Grpc),
+            tunnel,
+        };
         let over_ws = WebSocket {
             lobby,
-            door: Door::agents(tls.as_ref(), Port::WebSocket),
+            census: Arc::clone(&ws_door.census),
+            security: Security::of_agents(tls.as_ref(), Port::WebSocket),
             bridge: Arc::clone(&bridge),
+            edge: Arc::clone(&edge),
             header_timeout,
         };
+        let [plain, secure] = Security::of_clients(tls.as_ref());
         let accepting = [
-            Some(clients.accept(http, serve_clients(plain))),
-            https.map(|https| clients.accept(https, serve_clients(secure))),
-            Some(agents.accept(grpc, move |stream, peer, pause| over_grpc.serve(stream, peer, pause))),
-            Some(agents.accept(ws, move |stream, peer, pause| over_ws.serve(stream, peer, pause))),
+            Some(clients.accept(http_door, serve_clients(plain))),
+            https_door.map(|door| clients.accept(door, serve_clients(secure))),
+            Some(agents.accept(grpc_door, move |stream, peer, pause| over_grpc.serve(stream, peer, pause))),
+            Some(agents.accept(ws_door, move |stream, peer, pause| over_ws.serve(stream, peer, pause))),
         ];
-        let _operating = operators.accept(admin, move |stream, peer, pause| {
-            run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause)
+        let _operating = operators.accept(admin_door, move |stream, peer, pause| {
+            run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause.answered())
         });
         let _reload = tokens.map(|file| {
             let follow = reload::follow(file, Arc::clone(&authenticator), acceptor.clone());
@@ -258,21 +270,49 @@ impl Gateway {
             AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
         });
         #[cfg(feature = "acme")]
-        let _acme =
-            config.tls.as_ref().and_then(|tls| tls.acme.clone()).zip(tls.as_ref()).map(|(acme, tls)| {
-                AbortOnDropHandle::new(tokio::spawn(crate::acme::keep(acme, Arc::clone(tls.challenges()))))
-            });
-        let _certificates = tls
-            .map(|tls| AbortOnDropHandle::new(tokio::spawn(reload::follow_certificates(certificates, tls))));
+        let _acme = config.tls.as_ref().and_then(|tls| tls.acme.clone()).zip(tls).map(|(acme, tls)| {
+            AbortOnDropHandle::new(tokio::spawn(crate::acme::keep(acme, Arc::clone(tls.challenges()))))
+        });
+        let _certificates = certificates.map(|certificates| {
+            AbortOnDropHandle::new(tokio::spawn(reload::follow_certificates(certificates)))
+        });
+        let mut ending = Ending {
+            life: life.clone(),
+            ports: ports.clone(),
+            predecessor,
+            elder: None,
+            shared: config.reuse_port,
+            rest: config.limits.drain_idle.min(config.limits.grace_period),
+            grace_period: config.limits.grace_period,
+            accepting: accepting.into_iter().flatten().collect(),
+            clients,
+            agents,
+            bridge,
+            acceptor: acceptor.clone(),
+            health,
+        };
+        if let Some(predecessor) = &mut ending.predecessor {
+            tokio::select! {
+                () = predecessor.succeed(&registry) => {}
+                () = drain.cancelled() => {}
+            }
+        }
+        ending.predecessor = ending.predecessor.take().map(Predecessor::keep);
+        if let Some(name) = ports.name().filter(|_name| config.reuse_port) {
+            let pauses = ending.clients.pauses().clone();
+            let elder = Elder { name, ports, life: life.clone(), acceptor, registry, pauses };
+            ending.elder = Some(elder.begin());
+        }
+        life.on_ready();
         let https = addresses.https.map(tracing::field::display);
         info!(http = %addresses.http, https, grpc = %addresses.grpc, ws = %addresses.ws, admin = %addresses.admin, domains = ?config.domains, "gateway ready");
+        let _watchdog = notify::ready();
 
         drain.cancelled().await;
-        drop(accepting);
-        let finish = finish(&clients, &agents, &bridge, &acceptor, &health);
+        notify::stopping();
         let patience = config.limits.grace_period + FAREWELL;
         tokio::select! {
-            finished = tokio::time::timeout(patience, finish) => match finished {
+            finished = tokio::time::timeout(patience, ending.run()) => match finished {
                 Ok(()) => info!("all requests ended"),
                 Err(_elapsed) => warn!("the grace period is over; requests in progress are cut"),
             },
@@ -282,75 +322,27 @@ impl Gateway {
     }
 }
 
-/// Lets requests end and agents leave.
-async fn finish(
-    clients: &Connections,
-    agents: &Connections,
-    bridge: &Bridge,
-    acceptor: &Acceptor,
-    health: &HealthReporter,
-) {
-    GrpcService::stop(health).await;
-    acceptor.drain();
-    tokio::join!(clients.drained(), acceptor.drained());
-    tokio::join!(agents.drained(), bridge.drained());
-}
-
 fn terms(config: &Config) -> Terms {
     let limits = &config.limits;
-    let policies = &config.edge.policies;
     Terms {
         gateway_id: config.gateway_id.clone(),
-        response_timeout: policies.response_timeout().unwrap_or(limits.response_timeout),
-        response_timeouts: policies.response_timeouts(),
         idle_timeout: limits.idle_timeout,
         heartbeat_interval: limits.heartbeat_interval,
         heartbeat_timeout: limits.heartbeat_timeout,
         grace_period: limits.grace_period,
         max_concurrent: limits.max_concurrent,
+        body_memory: limits.body_memory,
+        max_link_age: limits.max_link_age,
+        max_sessions_per_token: limits.max_sessions_per_token,
+        max_sessions_per_agent: limits.max_sessions_per_agent,
     }
-}
-
-fn urls_of(config: &Config, edge: &Arc<Edge>, addresses: Addresses) -> Box<PublicUrls> {
-    let (config, edge) = (config.clone(), Arc::clone(edge));
-    Box::new(move |agent_id| public_urls(&config, edge.rules().hosts(), addresses, agent_id))
-}
-
-/// What the ports for clients speak: the one for HTTP, and the one for HTTPS alone.
-fn doors(tls: Option<&Arc<Tls>>) -> [Door; 2] {
-    match tls {
-        None => [Door::Plain, Door::Plain],
-        Some(tls) => {
-            [Door::Either(Arc::clone(tls), Port::Clients), Door::Tls(Arc::clone(tls), Port::Clients)]
-        }
-    }
-}
-
-/// Where clients reach https: as the public URLs say, else where this gateway listens for it.
-fn https_port(config: &Config, addresses: Addresses) -> u16 {
-    let told = config.public_url.as_ref().and_then(UrlTemplate::https_port);
-    told.or(addresses.https.map(|addr| addr.port())).unwrap_or(443)
-}
-
-/// A URL for the agent's id, and one for each host name that it has besides.
-fn public_urls(config: &Config, hosts: &Hosts, addresses: Addresses, agent_id: &AgentId) -> Vec<String> {
-    let hosts = hosts.of(agent_id);
-    if let Some(template) = &config.public_url {
-        return [template.url(agent_id)].into_iter().chain(hosts.map(|host| template.url_of(host))).collect();
-    }
-    let (scheme, usual, port) = match addresses.https {
-        Some(https) => ("https", 443, https.port()),
-        None => ("http", 80, addresses.http.port()),
-    };
-    let port = if port == usual { String::new() } else { format!(":{port}") };
-    let names = config.domains.iter().map(|domain| format!("{agent_id}.{domain}"));
-    names.chain(hosts.map(str::to_owned)).map(|name| format!("{scheme}://{name}{port}")).collect()
 }
 
 fn patience(limits: &Limits) -> Patience {
     Patience {
         head: limits.header_timeout,
         keep_alive: limits.keep_alive_timeout,
+        rest: limits.drain_idle,
         write: Some(limits.idle_timeout).filter(|limit| !limit.is_zero()),
     }
 }

@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
+    census::Census,
     connections::{Connection, run},
     socket::writes_go_to,
 };
@@ -25,7 +27,7 @@ use crate::{
 /// first frame on, and could not be made wider later; this is what a stranger has of them.
 const RATION: usize = 64 * 1024;
 /// For the last words to somebody who must go.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_millis(400);
 
 /// Serves a connection from which an agent is expected, once `handshake` has given its stream. If there is no room for it,
 /// or no agent is accepted in time, it is closed. Whether there is room is decided at once, so that whoever comes first is
@@ -35,12 +37,16 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Dropping the future closes the connection.
 pub(crate) fn serve<S, C: Connection>(
     lobby: Lobby,
+    census: Arc<Census>,
     peer: SocketAddr,
     pause: CancellationToken,
     handshake: impl Future<Output = Option<S>>,
     connection: impl FnOnce(S, Visitor) -> C,
 ) -> impl Future<Output = ()> {
     let visitor = lobby.enter(peer.ip());
+    if visitor.is_none() {
+        census.refuse("unauthenticated");
+    }
     async move {
         match visitor {
             Some(visitor) => run_for(visitor, &lobby, peer, pause, handshake, connection).await,
@@ -65,7 +71,8 @@ async fn run_for<S, C: Connection>(
         () = pause.cancelled() => None,
     };
     let Some(stream) = stream else { return };
-    let mut served = pin!(run(connection(stream, visitor.clone()), peer, pause.clone()));
+    // Most links are idle most of the time: what each holds is memory, and a box costs nothing but here.
+    let mut served = pin!(run(Box::pin(connection(stream, visitor.clone())), peer, pause.clone()));
     tokio::select! {
         () = served.as_mut() => return,
         () = overdue => {}

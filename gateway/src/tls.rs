@@ -3,15 +3,15 @@
 //!
 //! - [`TlsConfig`]: which files, and what they are for.
 //! - `Tls`: what was read from them last. A connection keeps what it began with.
-//! - `Door`: what a port speaks.
+//! - `Security`: what a port speaks.
 //!
 //! Invariant: only TLS 1.2 and 1.3, and nothing before the handshake is over (no 0-RTT).
 
 mod certificates;
-mod door;
 mod files;
 mod hello;
 mod names;
+mod security;
 mod validity;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
@@ -25,13 +25,13 @@ use rustls::{
 
 use crate::acme::{self, AcmeConfig, Challenges};
 use certificates::Certificates;
-pub(crate) use door::{Door, is_handshake, refuse};
 pub use files::TlsFileError;
 #[cfg(feature = "acme")]
 pub(crate) use files::{authorities, validity};
 pub(crate) use hello::{Hello, hello};
 #[cfg(feature = "acme")]
 pub(crate) use names::dns;
+pub(crate) use security::{Security, is_handshake, refuse};
 pub(crate) use validity::Validity;
 
 /// How a gateway speaks TLS.

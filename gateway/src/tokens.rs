@@ -3,42 +3,47 @@
 //! ```toml
 //! [[token]]
 //! id = "itk_k3v9x0q2mw7a"
-//! secret = "<32 bytes in base64url>"
+//! name = "the shop's server"         # for people only, like created and rotated
+//! secret = "<32 bytes in base64url>" # or: generation = 1, and the secret is derived from the master key
 //! agent_ids = ["myapp"]              # or ["*"] for any
-//! created = "2026-11-23T12:00:00Z"   # for people only
+//! created = "2026-11-23T12:00:00Z"
+//! expires = "2027-11-23T12:00:00Z"
+//! max_sessions = 4
+//! max_concurrent = 100               # on each session
+//! previous_secret = "..."            # or: previous_generation = 1
+//! previous_until = "2026-12-24T12:00:00Z"
+//! rotated = "2026-12-23T12:00:00Z"
+//! revoked = "2026-12-31T12:00:00Z"
 //! ```
 //!
 //! Invariant: no error and no log line here repeats a part of the file, since any part may be a misplaced secret.
 
+mod entry;
 mod error;
 mod generate;
+mod master_key;
 mod store;
+pub mod time;
 
-use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{collections::HashSet, fs, os::unix::fs::PermissionsExt as _, path::Path, time::SystemTime};
 
-use proto::{InvalidAgentId, Secret, TokenId};
+use proto::TokenId;
 use serde::Deserialize;
-use session::AgentIdPattern;
+use session::Credentials;
+use zeroize::Zeroizing;
 
+use entry::RawEntry;
+pub use entry::{TokenEntry, TokenKey, TokenState, is_token_name};
 pub use error::TokenFileError;
 pub use generate::{RandomnessError, generate};
+pub use master_key::MasterKey;
+pub use store::Rotation;
 
 /// A token file that was read and checked.
 #[derive(Clone, Debug)]
 pub struct TokenFile {
     /// The tokens in the order of the file, each id once.
     pub entries: Vec<TokenEntry>,
-}
-
-/// One token of a [`TokenFile`].
-#[derive(Clone, Debug)]
-pub struct TokenEntry {
-    /// The public half of the credential.
-    pub id: TokenId,
-    /// The key that its holder signs with.
-    pub secret: Secret,
-    /// The agent ids that its holder may claim; never empty.
-    pub agent_ids: Vec<AgentIdPattern>,
 }
 
 impl TokenFile {
@@ -48,6 +53,7 @@ impl TokenFile {
     /// [`TokenFileError`] names the file and the entry, and shows neither secret nor content.
     pub fn load(path: &Path) -> Result<Self, TokenFileError> {
         let text = fs::read_to_string(path)
+            .map(Zeroizing::new)
             .map_err(|source| TokenFileError::Read { path: path.to_owned(), source })?;
         warn_if_exposed(path);
         Self::parse(&text, path)
@@ -62,6 +68,55 @@ impl TokenFile {
     /// [`TokenFileError`] if the file cannot be read or written, or would not be valid afterwards.
     pub fn add(path: &Path, entry: &TokenEntry) -> Result<(), TokenFileError> {
         store::append(path, entry)
+    }
+
+    /// Gives a token a new key. The old one stays good for as long as `rotation` says.
+    ///
+    /// # Errors
+    /// [`TokenFileError`] as for [`TokenFile::add`], and if there is no such token or it cannot have another key.
+    pub fn rotate(path: &Path, id: &TokenId, rotation: Rotation<'_>) -> Result<TokenEntry, TokenFileError> {
+        store::rotate(path, id, rotation)
+    }
+
+    /// Withdraws a token, which stays in the file as a record of that.
+    ///
+    /// # Errors
+    /// [`TokenFileError`] as for [`TokenFile::add`], and if there is no such token.
+    pub fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<(), TokenFileError> {
+        store::revoke(path, id, now)
+    }
+
+    /// Withdraws a token and removes it from the file.
+    ///
+    /// # Errors
+    /// [`TokenFileError`] as for [`TokenFile::revoke`].
+    pub fn purge(path: &Path, id: &TokenId) -> Result<(), TokenFileError> {
+        store::purge(path, id)
+    }
+
+    /// The token called `id`.
+    ///
+    /// # Errors
+    /// [`TokenFileError::Unknown`] if there is none; `path` is where it was looked for.
+    pub fn entry(&self, id: &TokenId, path: &Path) -> Result<&TokenEntry, TokenFileError> {
+        let entry = self.entries.iter().find(|entry| entry.id == *id);
+        entry.ok_or_else(|| TokenFileError::Unknown { path: path.to_owned(), id: id.clone() })
+    }
+
+    /// What the tokens stand for.
+    ///
+    /// # Errors
+    /// [`TokenFileError::NoMasterKey`] if one of them is derived and there is no `master` key.
+    pub fn credentials(
+        &self,
+        master: Option<&MasterKey>,
+        path: &Path,
+    ) -> Result<Credentials, TokenFileError> {
+        let grants = self.entries.iter().map(|entry| match entry.grant(master) {
+            Some(grant) => Ok((entry.id.clone(), grant)),
+            None => Err(TokenFileError::NoMasterKey { path: path.to_owned(), id: entry.id.clone() }),
+        });
+        grants.collect()
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, TokenFileError> {
@@ -87,47 +142,21 @@ struct Content {
     token: Vec<RawEntry>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEntry {
-    id: String,
-    secret: String,
-    agent_ids: Vec<String>,
-    #[serde(default, rename = "created")]
-    _created: Option<String>,
-}
-
 fn numbered(content: Content, path: &Path) -> impl Iterator<Item = Result<TokenEntry, TokenFileError>> {
     content.token.into_iter().zip(1..).map(|(raw, number)| raw.check(number, path))
 }
 
-impl RawEntry {
-    fn check(self, number: usize, path: &Path) -> Result<TokenEntry, TokenFileError> {
-        let path = || path.to_owned();
-        let id =
-            TokenId::parse(&self.id).map_err(|source| TokenFileError::Id { path: path(), number, source })?;
-        let secret = Secret::parse(&self.secret).map_err(|source| TokenFileError::Secret {
-            path: path(),
-            id: id.clone(),
-            source,
-        })?;
-        let agent_ids = self.agent_ids.iter().map(|text| text.parse());
-        let agent_ids = agent_ids
-            .collect::<Result<Vec<AgentIdPattern>, InvalidAgentId>>()
-            .map_err(|source| TokenFileError::AgentId { path: path(), id: id.clone(), source })?;
-        if agent_ids.is_empty() {
-            return Err(TokenFileError::NoAgentIds { path: path(), id });
-        }
-        Ok(TokenEntry { id, secret, agent_ids })
+fn warn_if_exposed(path: &Path) {
+    if let Some(mode) = exposure(path) {
+        tracing::warn!(path = %path.display(), mode = format_args!("{mode:o}"),
+            "others than its owner can use the token file; run chmod 600 on it");
     }
 }
 
-fn warn_if_exposed(path: &Path) {
-    let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = format_args!("{:o}", mode & 0o777),
-            "others than its owner can use the token file; run chmod 600 on it");
-    }
+/// The mode of a file that others than its owner can use.
+fn exposure(path: &Path) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
 }
 
 #[cfg(test)]

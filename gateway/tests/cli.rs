@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic like the test itself")]
 
+mod processes;
+
 use std::{
     fs,
     net::TcpListener,
@@ -9,6 +11,9 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
+
+#[path = "cli/tokens.rs"]
+mod tokens;
 
 /// A directory that is gone after the test.
 struct Directory(PathBuf);
@@ -315,7 +320,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 
 #[test]
 fn every_command_has_a_manual_page() {
-    for command in ["serve", "dev", "validate", "token", "completions", "man"] {
+    for command in ["serve", "dev", "validate", "token", "key", "completions", "man"] {
         let (code, stdout, _) = run(&["man", command]);
         assert_eq!(code, Some(0));
         assert!(stdout.contains(&format!(".TH gateway-tunnel-{command}")), "{stdout}");

@@ -94,6 +94,9 @@ pub enum Abort {
         /// Whether the exchange's head had been given to the transport.
         handed_over: bool,
     },
+    /// The link may be dead, and the request is better sent over another one.
+    #[error("the peer was not heard of for too long")]
+    Unheard,
     /// The peer wants no more of our half. The other half goes on.
     #[error("the peer stopped reading")]
     Stopped,

@@ -10,7 +10,7 @@ use proto::{
     window::{RecvWindow, SendCredit},
 };
 
-use crate::{Abort, chunks::ChunkQueue};
+use crate::{Abort, budget::Held, chunks::ChunkQueue};
 
 /// One HTTP exchange, as one end of the link sees it: two halves that end independently.
 ///
@@ -40,8 +40,10 @@ pub(crate) struct Exchange<F, H> {
     pub(crate) chunks: ChunkQueue,
     pub(crate) trailers_in: Option<Fields>,
     pub(crate) window: RecvWindow,
-    /// Credit reserved from the budget, in bytes.
-    pub(crate) extra: u32,
+    /// What is reserved from the budget.
+    pub(crate) held: Held,
+    /// Whether the request may be sent again elsewhere although the peer may have seen it.
+    pub(crate) repeatable: bool,
 
     /// Interim responses that go before the head.
     pub(crate) interim_out: VecDeque<F>,
@@ -106,7 +108,8 @@ impl<F, H> Exchange<F, H> {
             chunks: ChunkQueue::default(),
             trailers_in: None,
             window,
-            extra: 0,
+            held: Held::default(),
+            repeatable: false,
             interim_out: VecDeque::new(),
             head_out: None,
             body_out: VecDeque::new(),

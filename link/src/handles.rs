@@ -1,13 +1,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{
-            AtomicBool,
-            Ordering::{Acquire, Release},
-        },
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll},
 };
 
@@ -16,7 +10,17 @@ use proto::{Fields, Frame, Header, tunnel_close::Reason};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use uuid::Uuid;
 
-use crate::{Abort, CloseReason, InFlight, OpenError, Opening, Outbound, Settings, clock::now};
+use crate::{
+    Abort, CloseReason, InFlight, OpenError, Opening, Outbound, Settings,
+    clock::now,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
+};
 
 /// One link: its table of exchanges behind one lock, held for a few lines and never across an await. Cheap to clone.
 pub struct Link<F: Frame, H> {

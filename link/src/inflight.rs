@@ -22,6 +22,7 @@ use crate::{
     lanes::Lanes,
     rtt::RoundTrip,
     strikes::Strikes,
+    trust::{Doubt, Trust},
 };
 
 mod local;
@@ -45,7 +46,7 @@ pub struct Settings {
     pub response_timeout: Option<Duration>,
     /// How long an exchange may rest; `None` is for ever.
     pub idle_timeout: Option<Duration>,
-    /// Credit beyond the guaranteed part, shared with the other links of the process.
+    /// Memory for bodies, shared with the other links of the process.
     pub budget: Budget,
 }
 
@@ -68,6 +69,8 @@ pub struct Opening {
     /// Whether the peer must answer before more follows, as for `100-continue` and upgrades: then its time runs from
     /// this frame on and not from the last one.
     pub waits: bool,
+    /// Whether the request may be sent again elsewhere although the peer may have seen it.
+    pub repeatable: bool,
     /// The time that the peer has for its head, if it is less than [`Settings::response_timeout`].
     pub limit: Option<Duration>,
 }
@@ -85,6 +88,9 @@ pub enum OpenError {
     /// An exchange of this id exists.
     #[error("the id is in use")]
     Duplicate,
+    /// The memory for bodies, of this link or of the process, is used up.
+    #[error("too many body bytes are in progress")]
+    Memory,
 }
 
 /// The exchanges in progress on one link, and what waits to leave on it.
@@ -99,6 +105,7 @@ pub struct InFlight<F, H> {
     budget: LinkBudget,
     strikes: Strikes,
     rtt: RoundTrip,
+    trust: Trust,
     closed: Option<CloseReason>,
     /// While set, nothing leaves.
     corked: bool,
@@ -113,9 +120,10 @@ impl<F: Frame, H> InFlight<F, H> {
             exchanges: HashMap::default(),
             active: 0,
             lanes: Lanes::new(),
-            budget: LinkBudget::new(settings.budget.clone(), limits::SESSION_BUDGET),
+            budget: LinkBudget::new(settings.budget.clone()),
             strikes: Strikes::default(),
             rtt: RoundTrip::new(now),
+            trust: Trust::new(now),
             closed: None,
             corked: false,
             transport: None,
@@ -182,6 +190,32 @@ impl<F: Frame, H> InFlight<F, H> {
     /// What PONGs tell the peer from now on, see `ControlMessage.reconnect_spread_ms`.
     pub fn advise_reconnect_spread(&mut self, reconnect_spread_ms: u32) {
         self.lanes.advise_reconnect_spread(reconnect_spread_ms);
+    }
+
+    /// Whether the peer is still there, at `now`. Asks it if that is in doubt.
+    pub fn examine(&mut self, now: Instant) -> Doubt {
+        let doubt = self.trust.look(now, self.active > 0);
+        if doubt == Doubt::Ask {
+            self.ping(now);
+        }
+        doubt
+    }
+
+    /// Whether the peer was asked if it is still there and has not answered.
+    pub fn is_asked(&self) -> bool {
+        self.trust.is_asked()
+    }
+
+    /// Gives up the exchanges that have no head yet and can be repeated elsewhere.
+    pub fn give_up_unanswered(&mut self) {
+        let unanswered = |exchange: &Exchange<F, H>| {
+            exchange.active && exchange.repeatable && exchange.theirs == Theirs::Idle
+        };
+        let ids: Vec<Uuid> =
+            self.exchanges.iter().filter(|(_, exchange)| unanswered(exchange)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.end_with(id, Reason::Cancelled, Abort::Unheard, "");
+        }
     }
 
     /// Gives up the exchanges whose answer is overdue or that rest for too long, at `now`. Returns whether any are
@@ -309,7 +343,7 @@ impl<F: Frame, H> InFlight<F, H> {
             }
         }
         if !exchange.has_reader && !exchange.has_writer {
-            self.budget.release(exchange.extra);
+            self.budget.release(exchange.held);
             self.exchanges.remove(&id);
         }
     }

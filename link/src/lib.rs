@@ -24,9 +24,13 @@ mod id_hasher;
 mod inflight;
 mod lanes;
 mod lifecycle;
+#[cfg(all(test, feature = "shuttle"))]
+mod models;
 mod outbound;
 mod rtt;
 mod strikes;
+mod sync;
+mod trust;
 
 pub use beginning::{Beginning, Ending};
 pub use budget::Budget;
@@ -38,3 +42,4 @@ pub use inflight::{InFlight, OpenError, Opening, ReaderGone, Settings};
 pub use lifecycle::{IllegalEvent, LifeEvent, Lifecycle, LinkState};
 pub use outbound::Outbound;
 pub use strikes::TooManyViolations;
+pub use trust::Doubt;

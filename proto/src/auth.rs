@@ -19,6 +19,7 @@ pub const UNSEEN: &[u8] = b"unseen";
 
 const CONNECT_DOMAIN: &[u8] = b"indranet/v1/connect\0";
 const ACCEPT_DOMAIN: &[u8] = b"indranet/v1/accept\0";
+const SKEW_DOMAIN: &[u8] = b"indranet/v1/skew\0";
 
 /// A signature that the secret does not give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +53,14 @@ pub fn accept_transcript(nonce: &[u8], session_id: &str, gateway_id: &str) -> Ve
     push(&mut transcript, nonce);
     push(&mut transcript, session_id.as_bytes());
     push(&mut transcript, gateway_id.as_bytes());
+    transcript
+}
+
+/// What the gateway signs when it tells an agent the time: only who knows the secret may turn an agent's clock.
+pub fn skew_transcript(nonce: &[u8], server_time: i64) -> Vec<u8> {
+    let mut transcript = SKEW_DOMAIN.to_vec();
+    push(&mut transcript, nonce);
+    transcript.extend_from_slice(&server_time.to_be_bytes());
     transcript
 }
 

@@ -35,8 +35,11 @@ pub const EXTRA_WINDOW: u32 = 192 * 1024;
 pub const MAX_WINDOW: u32 = 16 * 1024 * 1024;
 /// Credit in bytes beyond [`INITIAL_WINDOW`] that all exchanges of one session hold together.
 pub const SESSION_BUDGET: u64 = 64 * 1024 * 1024;
-/// Credit in bytes beyond [`INITIAL_WINDOW`] that all sessions of one process hold together.
-pub const PROCESS_BUDGET: u64 = 512 * 1024 * 1024;
+/// Memory in bytes that all exchanges of one session hold together without that: their first credit, and what waits for the
+/// link.
+pub const SESSION_MEMORY: u64 = 256 * 1024 * 1024;
+/// Memory in bytes that the bodies of one process hold together.
+pub const PROCESS_MEMORY: u64 = 1024 * 1024 * 1024;
 
 /// Body bytes that one exchange may have waiting for the link before its source is held back.
 pub const SEND_QUEUE: usize = 128 * 1024;
@@ -54,6 +57,14 @@ pub const H2_MAX_HEADER_LIST: u32 = 16 * 1024;
 
 /// Requests in progress at a time on one session.
 pub const MAX_CONCURRENT: u32 = 1024;
+/// Requests that wait for agents to come back, in all and for one of them.
+pub const MAX_WAITING: usize = 4096;
+/// See [`MAX_WAITING`].
+pub const MAX_WAITING_PER_AGENT: usize = 512;
+/// Sessions at a time with one token, unless the token has a limit of its own.
+pub const MAX_SESSIONS_PER_TOKEN: u32 = 16_384;
+/// Sessions at a time of one agent id.
+pub const MAX_SESSIONS_PER_AGENT: u32 = 1024;
 /// Links of one agent process at a time.
 pub const MAX_CONNECTIONS: u32 = 16;
 /// How long a peer may take to send its first frame, and the gateway to answer it.

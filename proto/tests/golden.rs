@@ -31,6 +31,10 @@ const ACCEPT_TRANSCRIPT: &str = "\
     392d373432352d343064652d393434622d6530376663316639306165370000000467772d31";
 const ACCEPT_SIGNATURE: &str = "6265dbb1e14e7cf44e748f77696267d9af8f017c3566d617639e34b13a889a84";
 
+const SKEW_TRANSCRIPT: &str = "\
+    696e6472616e65742f76312f736b65770000000010a0a1a2a3a4a5a6a7a8a9aaabacadaeaf000001a0c4506c7b";
+const SKEW_SIGNATURE: &str = "6f5f3fcf19198b96b8121085f5152d2fdb460a08590c45e5aa7bb4188cbb1fea";
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -48,6 +52,13 @@ fn accept_vector() {
     let transcript = auth::accept_transcript(&nonce, "7c9e6679-7425-40de-944b-e07fc1f90ae7", "gw-1");
     assert_eq!(hex(&transcript), ACCEPT_TRANSCRIPT);
     assert_eq!(hex(&auth::sign(&secret(), &transcript)), ACCEPT_SIGNATURE);
+}
+
+#[test]
+fn skew_vector() {
+    let transcript = auth::skew_transcript(&request().nonce, request().timestamp);
+    assert_eq!(hex(&transcript), SKEW_TRANSCRIPT);
+    assert_eq!(hex(&auth::sign(&secret(), &transcript)), SKEW_SIGNATURE);
 }
 
 #[test]

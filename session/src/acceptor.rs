@@ -1,88 +1,32 @@
 use std::{
-    collections::HashMap,
-    net::SocketAddr,
     pin::pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::{Stream, StreamExt as _};
-use link::{Budget, CloseReason, Link, LinkError, ReaderGone, Settings};
+use link::{Budget, CloseReason, LifeEvent, Lifecycle, Link, LinkError, ReaderGone, Settings};
 use prost::Message as _;
-use proto::{AgentFrame, AgentId, ConnectAccepted, ConnectRequest, Feature, agent_frame, auth, limits};
+use proto::{AgentFrame, ConnectAccepted, ConnectRequest, Feature, agent_frame, auth, limits};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tracing::{Instrument as _, info, warn};
+use tracing::{Instrument as _, debug, warn};
 use uuid::Uuid;
 
 use crate::{
-    Authenticated, Authenticator, Channel, Metrics, Registry, Rejection, Visitor,
+    AgentRules, Authenticated, Authenticator, LinkInfo, Metrics, Registry, Rejection, Terms,
+    audit::{self, Claim},
+    herd,
     reader::{self, Watch},
+    seats::{Seat, SeatLimits, Seats},
     session::{GatewayLink, Outbound, Retirement, Session},
     sweeper::Sweeper,
 };
-
-/// What a gateway grants every session.
-#[derive(Clone, Debug)]
-pub struct Terms {
-    /// The gateway's name for itself.
-    pub gateway_id: String,
-    /// See [`limits::RESPONSE_TIMEOUT`].
-    pub response_timeout: Duration,
-    /// The same for agents that have one of their own.
-    pub response_timeouts: HashMap<AgentId, Duration>,
-    /// See [`limits::IDLE_TIMEOUT`]; zero is for ever.
-    pub idle_timeout: Duration,
-    /// See [`limits::HEARTBEAT_INTERVAL`].
-    pub heartbeat_interval: Duration,
-    /// See [`limits::HEARTBEAT_TIMEOUT`].
-    pub heartbeat_timeout: Duration,
-    /// How long exchanges may go on once a session drains.
-    pub grace_period: Duration,
-    /// Requests in progress at a time on one session.
-    pub max_concurrent: u32,
-}
-
-impl Terms {
-    fn response_timeout(&self, agent_id: &AgentId) -> Duration {
-        self.response_timeouts.get(agent_id).copied().unwrap_or(self.response_timeout)
-    }
-}
-
-impl Default for Terms {
-    fn default() -> Self {
-        Self {
-            gateway_id: "gateway".to_owned(),
-            response_timeout: limits::RESPONSE_TIMEOUT,
-            response_timeouts: HashMap::new(),
-            idle_timeout: limits::IDLE_TIMEOUT,
-            heartbeat_interval: limits::HEARTBEAT_INTERVAL,
-            heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
-            grace_period: limits::DRAIN_DEADLINE,
-            max_concurrent: limits::MAX_CONCURRENT,
-        }
-    }
-}
-
-/// What a transport knows of a link.
-#[derive(Clone, Debug)]
-pub struct LinkInfo {
-    /// The transport's label in logs and metrics.
-    pub transport: &'static str,
-    /// Where the connection comes from.
-    pub peer: Option<SocketAddr>,
-    /// Host that was dialled, as `:authority` or Host say, lower case, without port.
-    pub authority: String,
-    /// What TLS says of the connection.
-    pub channel: Channel,
-    /// The connection, as long as nobody is known on it.
-    pub visitor: Visitor,
-}
-
-/// How an agent's public URLs are made.
-pub type PublicUrls = dyn Fn(&AgentId) -> Vec<String> + Send + Sync;
 
 /// Turns links into sessions: reads the first frame, checks it, registers the agent and runs its session to the end.
 /// Cheap to clone.
@@ -96,11 +40,14 @@ struct Inner {
     registry: Arc<Registry>,
     metrics: Metrics,
     terms: Terms,
-    public_urls: Box<PublicUrls>,
+    rules: Box<dyn AgentRules>,
     budget: Budget,
+    seats: Seats,
     sweeper: Sweeper,
     sessions: TaskTracker,
     draining: CancellationToken,
+    /// Whether agents shall go elsewhere, though their sessions are kept.
+    yielding: AtomicBool,
     _sweep: AbortOnDropHandle<()>,
 }
 
@@ -111,20 +58,22 @@ impl Acceptor {
         registry: Arc<Registry>,
         metrics: Metrics,
         terms: Terms,
-        public_urls: Box<PublicUrls>,
+        rules: Box<dyn AgentRules>,
     ) -> Self {
-        let sweeper = Sweeper::default();
+        let sweeper = Sweeper::new(Arc::clone(&registry), terms.heartbeat_timeout);
         let sweep = AbortOnDropHandle::new(tokio::spawn(sweeper.clone().run()));
         let inner = Inner {
             authenticator,
             registry,
             metrics,
+            budget: Budget::new(terms.body_memory),
             terms,
-            public_urls,
-            budget: Budget::new(limits::PROCESS_BUDGET),
+            rules,
+            seats: Seats::default(),
             sweeper,
             sessions: TaskTracker::new(),
             draining: CancellationToken::new(),
+            yielding: AtomicBool::new(false),
             _sweep: sweep,
         };
         Self { inner: Arc::new(inner) }
@@ -150,9 +99,27 @@ impl Acceptor {
         outbound
     }
 
-    /// Refuses new agents from now on and tells those that are connected to finish and leave.
-    pub fn drain(&self) {
+    /// Tells agents to make their next links elsewhere. Their sessions stay as they are, for clients that are still here.
+    pub fn yield_agents(&self) {
+        self.inner.yielding.store(true, Relaxed);
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::MaxAge, self.inner.terms.grace_period);
+    }
+
+    /// Keeps agents again that come from now on.
+    pub fn keep_agents(&self) {
+        self.inner.yielding.store(false, Relaxed);
+    }
+
+    /// Refuses new agents from now on, and tells those that are connected. Their sessions stay until
+    /// [`Acceptor::drain`].
+    pub fn announce_end(&self) {
         self.inner.draining.cancel();
+        herd::dismiss(&self.inner.registry, proto::drain::Reason::Shutdown, self.inner.terms.grace_period);
+    }
+
+    /// Refuses new agents from now on, and ends every session once its exchanges have.
+    pub fn drain(&self) {
+        self.announce_end();
         self.inner.sessions.close();
         for session in self.inner.registry.sessions() {
             session.retire(proto::drain::Reason::Shutdown);
@@ -167,14 +134,15 @@ impl Acceptor {
         self.inner.sessions.wait().await;
     }
 
-    /// Ends the sessions whose token or key is no longer among the credentials.
-    pub fn close_revoked(&self, before: &crate::Credentials) {
-        let now = self.inner.authenticator.credentials();
+    /// Ends the sessions whose token or key is not good any more at `clock`, in milliseconds since the Unix epoch.
+    pub fn close_withdrawn(&self, clock: i64) {
+        let credentials = self.inner.authenticator.credentials();
         for session in self.inner.registry.sessions() {
-            let kept =
-                now.allows(session.token(), session.agent_id()) && now.same_secret(before, session.token());
-            if !kept {
-                info!(agent = %session.agent_id(), token = %session.token(), session = %session.id(), "token revoked, session closed");
+            let Session { token, agent_id, secret, .. } = &*session;
+            if let Err(why) = credentials.standing(token, agent_id, secret, clock)
+                && !session.link.is_closed()
+            {
+                audit::withdrawn(&session, why);
                 session.close(CloseReason::Revoked);
             }
         }
@@ -187,7 +155,7 @@ pub(crate) fn settings(terms: &Terms, budget: &Budget) -> Settings {
         send_window: limits::INITIAL_WINDOW,
         recv_window: limits::INITIAL_WINDOW,
         reader_gone: ReaderGone::Cancel,
-        response_timeout: Some(terms.response_timeout),
+        response_timeout: None, // the agent's, once it is known
         idle_timeout: Some(terms.idle_timeout).filter(|idle| !idle.is_zero()),
         budget: budget.clone(),
     }
@@ -200,19 +168,23 @@ impl Inner {
     {
         let mut inbound = pin!(inbound);
         let first = tokio::time::timeout(limits::CONNECT_TIMEOUT, inbound.next());
+        let mut claim = Claim::none();
         let authenticated = match tokio::select! { first = first => first, () = link.closed() => return } {
-            Ok(Some(Ok(frame))) => self.authenticate(frame, &info),
+            Ok(Some(Ok(frame))) => {
+                claim = Claim::of(&frame);
+                self.authenticate(frame, &info)
+            }
             Ok(Some(Err(error))) => return link.close(error.into()),
             Ok(None) => return link.close(CloseReason::Gone),
             Err(_elapsed) => Err(Rejection::Malformed("no ConnectRequest within 5 s")),
         };
         match authenticated {
-            Ok(authenticated) => self.run(info, link, inbound, authenticated).await,
-            Err(rejection) => self.refuse(rejection, &link),
+            Ok((authenticated, seat)) => self.run(info, link, inbound, authenticated, seat).await,
+            Err(rejection) => self.refuse(rejection, &info, &claim, &link),
         }
     }
 
-    fn authenticate(&self, frame: AgentFrame, info: &LinkInfo) -> Result<Authenticated, Rejection> {
+    fn authenticate(&self, frame: AgentFrame, info: &LinkInfo) -> Result<(Authenticated, Seat), Rejection> {
         if frame.encoded_len() > limits::MAX_CONNECT_FRAME {
             return Err(Rejection::Malformed("the first frame is larger than 4 KiB"));
         }
@@ -222,77 +194,118 @@ impl Inner {
         if self.draining.is_cancelled() {
             return Err(Rejection::Draining);
         }
-        self.authenticator.verify(request, &info.authority, &info.channel, unix_millis(), link::now())
+        let now = link::now();
+        info.visitor.may_try(now).map_err(Rejection::Throttled)?;
+        let authenticated =
+            self.authenticator.verify(request, &info.authority, &info.channel, unix_millis(), now)?;
+        let seat = self.seats.take(
+            &authenticated,
+            SeatLimits {
+                per_token: authenticated.max_sessions.unwrap_or(self.terms.max_sessions_per_token),
+                per_agent: self.terms.max_sessions_per_agent,
+            },
+        )?;
+        Ok((authenticated, seat))
     }
 
-    fn refuse(&self, rejection: Rejection, link: &GatewayLink) {
-        let error = rejection.to_wire(unix_millis());
+    fn refuse(&self, rejection: Rejection, info: &LinkInfo, claim: &Claim, link: &GatewayLink) {
+        let error = rejection.to_wire();
         let code = error.code().as_str_name();
-        warn!(code, reason = %rejection, "agent refused");
+        match rejection {
+            Rejection::Throttled(_) => debug!(code, "agent refused without a look at its signature"),
+            _ => audit::refused(info, claim, code, &rejection),
+        }
+        if rejection == Rejection::Unauthenticated && info.visitor.failed(link::now()) {
+            audit::throttled(info);
+        }
         self.metrics.rejections.get_or_create(&[("code", code)]).inc();
         link.table().push_control(error.clone());
         link.close(CloseReason::Refused(Box::new(error)));
     }
 
-    async fn run<S>(&self, info: LinkInfo, link: GatewayLink, inbound: S, authenticated: Authenticated)
-    where
+    async fn run<S>(
+        &self,
+        info: LinkInfo,
+        link: GatewayLink,
+        inbound: S,
+        authenticated: Authenticated,
+        _seat: Seat,
+    ) where
         S: Stream<Item = Result<AgentFrame, LinkError>>,
     {
-        info.visitor.accept();
         let id = Uuid::now_v7();
         let span = tracing::Span::current();
         span.record("agent", tracing::field::display(&authenticated.agent_id));
         span.record("id", tracing::field::display(id));
 
-        let accepted = self.accepted(id, &authenticated);
-        let Authenticated { agent_id, token, request, secret } = authenticated;
+        let response_timeout = self.rules.response_timeout(&authenticated.agent_id);
+        let accepted = self.accepted(id, &authenticated, response_timeout);
+        let Authenticated { agent_id, token, request, secret, .. } = authenticated;
         let features = accepted.features.clone();
         let inline_limit = {
             let mut table = link.table();
             table.agree(accepted.max_concurrent as usize, request.initial_window);
-            table.set_response_timeout(Some(self.terms.response_timeout(&agent_id)));
+            table.set_response_timeout(Some(response_timeout));
             // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
             table.cork();
-            table.push_control(accepted);
-            table.ping(link::now());
             table.inline_limit()
         };
+        let instances = self.rules.instances(&agent_id);
         let session = Arc::new(Session {
             id,
-            timeout_ms: millis(self.terms.response_timeout(&agent_id)),
+            timeout_ms: millis(response_timeout),
             agent_id,
             token,
+            secret,
             instance_id: request.instance_id,
             connection: request.connection,
             serving: AtomicBool::new(true),
+            suspect: AtomicBool::new(false),
+            life: Mutex::new(Lifecycle::authenticating(link::now())),
             transport: info.transport,
             peer: info.peer,
             link,
             inline_limit,
             features,
             retirement: Retirement::default(),
+            dismissed: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             sweeper: self.sweeper.clone(),
         });
+        let registration = match self.registry.register(&session, instances) {
+            Ok(registration) => registration,
+            Err(in_use) => return self.refuse(in_use.into(), &info, &Claim::proved(&session), &session.link),
+        };
         let _presence = self.registry.enter(&session);
-        let registration = self.registry.register(&session);
-        session.link.table().uncork();
+        info.visitor.accept();
+        session.live_through(LifeEvent::Accepted);
+        {
+            let mut table = session.link.table();
+            table.push_control(accepted);
+            table.ping(link::now());
+            table.uncork();
+        }
         // Closes the gaps between verifying and registering: a drain or a revocation may have come in between.
+        if self.yielding.load(Relaxed) {
+            session.dismiss(proto::drain::Reason::MaxAge, self.terms.grace_period, Duration::ZERO);
+        }
         if self.draining.is_cancelled() {
             session.retire(proto::drain::Reason::Shutdown);
         }
-        let credentials = self.authenticator.credentials();
-        let same_key =
-            credentials.grant(session.token().as_str()).is_some_and(|grant| grant.secret.same_as(&secret));
-        if !same_key || !credentials.allows(session.token(), session.agent_id()) {
+        let begun = link::now();
+        audit::connected(&session, &request.agent_version);
+        let Session { token, agent_id, secret, .. } = &*session;
+        let standing = self.authenticator.credentials().standing(token, agent_id, secret, unix_millis());
+        if let Err(why) = standing {
+            audit::withdrawn(&session, why);
             session.close(CloseReason::Revoked);
         }
-        info!(token = %session.token(), version = ?request.agent_version, "agent connected");
         let sessions = self.metrics.sessions.get_or_create_owned(&[("transport", info.transport)]);
         sessions.inc();
         let watch = Watch {
             silence_limit: self.silence_limit(),
             grace_period: self.terms.grace_period,
+            max_age: herd::age(self.terms.max_link_age, getrandom::u32().unwrap_or_default()),
             registration,
         };
         let reason = reader::run(&session, inbound, watch).await;
@@ -304,13 +317,20 @@ impl Inner {
             warn!(what, "agent broke the protocol, session closed");
         }
         session.close(reason);
+        session.live_through(LifeEvent::Lost);
         let reason = session.link.table().close_reason().cloned();
-        info!(reason = ?reason, "agent disconnected");
+        audit::disconnected(&session, reason.as_ref(), begun.elapsed());
     }
 
-    fn accepted(&self, session_id: Uuid, authenticated: &Authenticated) -> ConnectAccepted {
+    fn accepted(
+        &self,
+        session_id: Uuid,
+        authenticated: &Authenticated,
+        response_timeout: Duration,
+    ) -> ConnectAccepted {
         let Authenticated { agent_id, secret, request, .. } = authenticated;
         let terms = &self.terms;
+        let max_concurrent = authenticated.max_concurrent.unwrap_or(u32::MAX).min(terms.max_concurrent);
         let session_id = session_id.to_string();
         let transcript = auth::accept_transcript(&request.nonce, &session_id, &terms.gateway_id);
         ConnectAccepted {
@@ -322,11 +342,11 @@ impl Inner {
             max_chunk: limits::MAX_CHUNK as u32,
             max_head_bytes: limits::MAX_HEAD_BYTES as u32,
             max_concurrent: match request.max_concurrent {
-                0 => terms.max_concurrent,
-                wanted => wanted.min(terms.max_concurrent),
+                0 => max_concurrent,
+                wanted => wanted.min(max_concurrent),
             },
-            response_timeout_ms: millis(terms.response_timeout(agent_id)),
-            public_urls: (self.public_urls)(agent_id),
+            response_timeout_ms: millis(response_timeout),
+            public_urls: self.rules.public_urls(agent_id),
             server_time: unix_millis(),
             gateway_id: terms.gateway_id.clone(),
             server_signature: auth::sign(secret, &transcript).to_vec().into(),

@@ -3,14 +3,17 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use proto::{
     AgentId, ChannelBinding, ConnectError, ConnectRequest, Secret, TokenId, auth, connect_error::Code, limits,
 };
 
-use crate::{channel::Channel, credentials::Credentials};
+use crate::{
+    Channel, InUse,
+    credentials::{Credentials, Grant, Key, Withdrawn},
+};
 
 mod replay;
 #[cfg(test)]
@@ -25,8 +28,11 @@ pub struct Authenticator {
     /// Names under which this gateway may have been dialled; empty: whatever the link says.
     audiences: Vec<String>,
     replay: Mutex<ReplayCache>,
-    /// Signs nothing: its use makes an unknown token take as long as a wrong signature.
+    /// Signs nothing: it stands in for the keys that a token does not have, so that each request costs the same.
     dummy: Secret,
+    /// Signatures that were computed to be compared.
+    #[cfg(test)]
+    computed: std::sync::atomic::AtomicUsize,
 }
 
 /// An agent that proved who it is. Only [`Authenticator::verify`] makes one.
@@ -34,8 +40,11 @@ pub struct Authenticator {
 pub struct Authenticated {
     pub(crate) agent_id: AgentId,
     pub(crate) token: TokenId,
+    /// The key that it signed with.
     pub(crate) secret: Secret,
     pub(crate) request: ConnectRequest,
+    pub(crate) max_sessions: Option<u32>,
+    pub(crate) max_concurrent: Option<u32>,
 }
 
 /// Why a [`ConnectRequest`] is refused.
@@ -50,9 +59,12 @@ pub enum Rejection {
         "unknown token or wrong signature: check INDRANET_TOKEN, and that the agent dials this gateway by one of its names"
     )]
     Unauthenticated,
+    /// The token or its key is no longer good. Said only after a good signature.
+    #[error(transparent)]
+    Withdrawn(Withdrawn),
     /// The clocks are too far apart. Said only after a good signature.
     #[error("the agent's clock is more than 60 s away from the gateway's")]
-    ClockSkew,
+    ClockSkew(ServerTime),
     /// The nonce was used before.
     #[error("this ConnectRequest was used before")]
     Replayed,
@@ -82,27 +94,67 @@ pub enum Rejection {
     /// Too many connections to remember all their nonces.
     #[error("too many connections at this moment")]
     Busy,
+    /// The token, or the agent id, has all the sessions that it may have.
+    #[error("no more sessions: {0} has as many as it may have")]
+    Sessions(&'static str),
+    /// Too many attempts failed that came from the same address.
+    #[error("too many failed attempts from this address; try again later")]
+    Throttled(Duration),
     /// The gateway takes no new agents.
     #[error("the gateway is shutting down")]
     Draining,
+    /// Another process of the agent is there.
+    #[error(transparent)]
+    InUse(#[from] InUse),
+}
+
+/// What time it is here, with the proof that the gateway says so. Milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerTime {
+    time: i64,
+    signature: [u8; auth::SIGNATURE_LEN],
+}
+
+impl ServerTime {
+    fn signed(time: i64, nonce: &[u8], secret: &Secret) -> Self {
+        Self { time, signature: auth::sign(secret, &auth::skew_transcript(nonce, time)) }
+    }
 }
 
 impl Rejection {
-    /// The wire form. `server_time` is milliseconds since the Unix epoch; it is told only for clock skew.
-    pub fn to_wire(self, server_time: i64) -> ConnectError {
+    /// The wire form.
+    pub fn to_wire(self) -> ConnectError {
         let (code, retry_after_ms) = match self {
             Self::Malformed(_) | Self::NoTls => (Code::Protocol, 0),
-            Self::Unauthenticated | Self::Intercepted => (Code::Unauthenticated, 0),
-            Self::ClockSkew => (Code::ClockSkew, 0),
+            Self::Unauthenticated | Self::Intercepted | Self::Withdrawn(_) => (Code::Unauthenticated, 0),
+            Self::ClockSkew(_) => (Code::ClockSkew, 0),
             Self::Replayed => (Code::Replayed, 0),
             Self::AgentIdNotAllowed | Self::Certificate => (Code::AgentIdNotAllowed, 0),
             Self::Version => (Code::Version, 0),
-            Self::Busy => (Code::Limit, 5_000),
+            Self::Busy | Self::Sessions(_) => (Code::Limit, 5_000),
+            Self::Throttled(wait) => {
+                (Code::Limit, u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1))
+            }
             Self::Draining => (Code::Unavailable, 1_000),
+            Self::InUse(InUse) => (Code::AgentIdInUse, 10_000),
         };
-        let retryable = matches!(self, Self::ClockSkew | Self::Replayed | Self::Busy | Self::Draining);
-        let server_time = if self == Self::ClockSkew { server_time } else { 0 };
-        ConnectError { code: code.into(), message: self.to_string(), retryable, retry_after_ms, server_time }
+        let retryable = matches!(
+            code,
+            Code::ClockSkew | Code::Replayed | Code::Limit | Code::Unavailable | Code::AgentIdInUse
+        );
+        let error = ConnectError {
+            code: code.into(),
+            message: self.to_string(),
+            retryable,
+            retry_after_ms,
+            ..ConnectError::default()
+        };
+        match self {
+            Self::ClockSkew(ServerTime { time, signature }) => {
+                ConnectError { server_time: time, server_signature: signature.to_vec().into(), ..error }
+            }
+            _ => error,
+        }
     }
 }
 
@@ -119,6 +171,8 @@ impl Authenticator {
             audiences,
             replay: Mutex::new(ReplayCache::new(2 * limits::CLOCK_SKEW)),
             dummy: Secret::from_bytes(dummy),
+            #[cfg(test)]
+            computed: std::sync::atomic::AtomicUsize::default(),
         }
     }
 
@@ -132,8 +186,8 @@ impl Authenticator {
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
     }
 
-    /// Checks a request. `authority` is the host that the link says was dialled, `channel` what TLS says of it; `clock` is this host's time in
-    /// milliseconds since the Unix epoch, `now` the same moment on the monotonic clock.
+    /// Checks a request. `authority` is the host that the link says was dialled, `channel` what TLS says of it; `clock` is
+    /// this host's time in milliseconds since the Unix epoch, `now` the same moment on the monotonic clock.
     ///
     /// # Errors
     /// The first [`Rejection`] in the order of the module's text.
@@ -155,15 +209,19 @@ impl Authenticator {
 
         let credentials = self.credentials();
         let grant = credentials.grant(&request.token);
-        let secret = grant.map_or(&self.dummy, |grant| &grant.secret);
-        let signed = self.is_signed(&request, secret, authority, binding);
-        let grant = grant.filter(|_| signed).ok_or(Rejection::Unauthenticated)?;
+        let key = self.signed_with(&request, grant, authority, binding);
+        let (grant, key) = grant.zip(key).ok_or(Rejection::Unauthenticated)?;
+        grant.standing(key, clock).map_err(Rejection::Withdrawn)?;
+        let secret = match (key, &grant.previous) {
+            (Key::Previous, Some(previous)) => &previous.secret,
+            _ => &grant.secret,
+        };
 
         if request.channel_binding() == ChannelBinding::Unseen && channel.is_tls() {
             return Err(Rejection::Intercepted);
         }
         if !in_time {
-            return Err(Rejection::ClockSkew);
+            return Err(Rejection::ClockSkew(ServerTime::signed(clock, &request.nonce, secret)));
         }
         if request.protocol_version < limits::PROTOCOL_VERSION {
             return Err(Rejection::Version);
@@ -176,17 +234,41 @@ impl Authenticator {
         }
         let token = TokenId::parse(&request.token).map_err(|_| Rejection::Unauthenticated)?;
         self.remember(&token, &request.nonce, now)?;
-        Ok(Authenticated { agent_id, token, secret: grant.secret.clone(), request })
+        let (max_sessions, max_concurrent) = (grant.max_sessions, grant.max_concurrent);
+        Ok(Authenticated { agent_id, token, secret: secret.clone(), request, max_sessions, max_concurrent })
+    }
+
+    /// Which of the token's keys made the signature. Computes as many signatures for a token that does not exist as for
+    /// any other, and does not stop at the right one.
+    fn signed_with(
+        &self,
+        request: &ConnectRequest,
+        grant: Option<&Grant>,
+        authority: &str,
+        binding: &[u8],
+    ) -> Option<Key> {
+        let current = grant.map_or(&self.dummy, |grant| &grant.secret);
+        let previous = grant.and_then(|grant| grant.previous.as_ref());
+        let previous = previous.map_or(&self.dummy, |previous| &previous.secret);
+        let by_previous = self.is_signed(request, previous, authority, binding);
+        let by_current = self.is_signed(request, current, authority, binding);
+        match (by_current, by_previous) {
+            (true, _) => Some(Key::Current),
+            (false, true) => Some(Key::Previous),
+            (false, false) => None,
+        }
     }
 
     fn is_signed(&self, request: &ConnectRequest, secret: &Secret, authority: &str, binding: &[u8]) -> bool {
         let signed_for = |audience: &str| {
+            #[cfg(test)]
+            self.computed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let transcript = auth::connect_transcript(request, audience, binding);
             auth::verify(secret, &transcript, &request.signature).is_ok()
         };
         let named = request.audience.as_str();
         if !self.audiences.is_empty() {
-            return self.audiences.iter().any(|audience| signed_for(audience));
+            return self.audiences.iter().fold(false, |found, audience| signed_for(audience) | found);
         }
         // A proxy in front may have changed what the link says, but not what the agent said.
         signed_for(if named.is_empty() { authority } else { named })
@@ -219,6 +301,9 @@ fn well_formed(request: &ConnectRequest) -> Result<AgentId, Rejection> {
     }
     if request.labels.len() > limits::MAX_LABELS {
         return Err(Rejection::Malformed("more than 16 labels"));
+    }
+    if request.connection >= limits::MAX_CONNECTIONS {
+        return Err(Rejection::Malformed("an agent has at most 16 connections, numbered from 0"));
     }
     if request.instance_id.len() > 64 {
         return Err(Rejection::Malformed("the instance id is longer than 64 bytes"));

@@ -5,6 +5,8 @@
 //! - [`Channel`]: what is known of the connection below a link, where TLS ends here.
 //! - [`Lobby`]: where connections wait that no agent was accepted on yet, so many and so long.
 //! - [`Registry`]: agent id to live sessions; a late goodbye cannot remove its heir.
+//! - [`Dispatcher`]: finds a session for a request, waits for one that was just lost, and sends a request again where that
+//!   is safe.
 //! - [`Session`]: one agent's link; [`Session::call`] opens an exchange on it.
 //! - [`ResponseHead`]: what comes back first.
 //!
@@ -12,23 +14,37 @@
 //! transport it is but for a label.
 
 mod acceptor;
+mod audit;
 mod auth;
 mod channel;
 mod credentials;
+mod detached;
+mod dispatch;
 mod head;
+mod herd;
 mod lobby;
 mod metrics;
+#[cfg(all(test, feature = "shuttle"))]
+mod models;
+mod rate;
 mod reader;
 mod registry;
+mod seats;
 mod session;
 mod sweeper;
+mod sync;
+mod terms;
 
-pub use acceptor::{Acceptor, LinkInfo, PublicUrls, Terms};
-pub use auth::{Authenticated, Authenticator, Rejection};
+pub use acceptor::Acceptor;
+pub use audit::TARGET as AUDIT;
+pub use auth::{Authenticated, Authenticator, Rejection, ServerTime};
 pub use channel::Channel;
-pub use credentials::{AgentIdPattern, Credentials, Grant};
+pub use credentials::{AgentIdPattern, Credentials, Grant, Previous, Withdrawn};
+pub use dispatch::{Attempt, Cause, Dispatcher, OpenedExchange, Unavailable};
 pub use head::ResponseHead;
 pub use lobby::{Lobby, LobbyLimits, Visitor};
 pub use metrics::Metrics;
-pub use registry::{Registration, Registry};
+pub use rate::{InvalidRate, Limiter, Rate, client_key};
+pub use registry::{Choice, InUse, Instances, InvalidInstances, Registration, Registry};
 pub use session::{Exchange, GatewayLink, NotSent, Outbound, Session, Upload};
+pub use terms::{AgentRules, LinkInfo, Terms};

@@ -3,12 +3,14 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use proto::limits;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::{Limiter, Rate, client_key};
 
 /// How many strangers a gateway bears, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +21,27 @@ pub struct LobbyLimits {
     pub per_address: usize,
     /// How long a connection may stay without an agent.
     pub patience: Duration,
+    /// How many attempts of an address to authenticate may fail.
+    pub failures: Rate,
+}
+
+impl LobbyLimits {
+    /// Failed attempts of an address: so many at once, and so many a minute.
+    pub const FAILURES: u32 = 10;
+
+    /// `count` failed attempts of an address at once, and as many in each minute after that.
+    ///
+    /// # Panics
+    /// If `count` is zero.
+    pub fn failures(count: u32) -> Rate {
+        Rate::new(f64::from(count) / 60.0, count).expect("more than zero a minute is a rate")
+    }
 }
 
 impl Default for LobbyLimits {
     fn default() -> Self {
-        Self { total: 1000, per_address: 64, patience: limits::CONNECT_TIMEOUT }
+        let failures = Self::failures(Self::FAILURES);
+        Self { total: 1000, per_address: 64, patience: limits::CONNECT_TIMEOUT, failures }
     }
 }
 
@@ -33,6 +51,7 @@ impl Default for LobbyLimits {
 pub struct Lobby {
     limits: LobbyLimits,
     waiting: Arc<Mutex<Waiting>>,
+    failures: Arc<Limiter>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +66,16 @@ struct Waiting {
 pub struct Visitor {
     accepted: CancellationToken,
     place: Arc<Mutex<Option<Place>>>,
+    /// Where its failures are counted; `None` if they are not.
+    record: Option<Record>,
+}
+
+/// How an address has fared of late.
+#[derive(Clone)]
+struct Record {
+    address: IpAddr,
+    rate: Rate,
+    failures: Arc<Limiter>,
 }
 
 struct Place {
@@ -57,7 +86,7 @@ struct Place {
 impl Lobby {
     /// An empty lobby.
     pub fn new(limits: LobbyLimits) -> Self {
-        Self { limits, waiting: Arc::default() }
+        Self { limits, waiting: Arc::default(), failures: Arc::new(Limiter::new(link::now())) }
     }
 
     /// Takes in a connection from `address`; `None` if there is no room for it.
@@ -70,7 +99,10 @@ impl Lobby {
         waiting.total += 1;
         waiting.by_address.insert(address, from_there + 1);
         let place = Place { address, waiting: Arc::clone(&self.waiting) };
-        Some(Visitor { accepted: CancellationToken::new(), place: Arc::new(Mutex::new(Some(place))) })
+        let failures = Arc::clone(&self.failures);
+        let record = Some(Record { address: client_key(address), rate: self.limits.failures, failures });
+        let place = Arc::new(Mutex::new(Some(place)));
+        Some(Visitor { accepted: CancellationToken::new(), place, record })
     }
 
     /// Completes when `visitor` has waited for too long; never, if an agent is accepted before.
@@ -90,6 +122,31 @@ impl Visitor {
         self.accepted.cancel();
         let place = lock(&self.place).take();
         drop(place);
+    }
+
+    /// The same visitor, sent by somebody who is trusted: it is `client`'s failures that count, or nobody's if nobody
+    /// knows who that is.
+    #[must_use]
+    pub fn on_behalf_of(self, client: Option<IpAddr>) -> Self {
+        let record = self.record.zip(client);
+        let record = record.map(|(record, client)| Record { address: client_key(client), ..record });
+        Self { record, ..self }
+    }
+
+    /// Whether it may try to authenticate.
+    ///
+    /// # Errors
+    /// How long it must wait, because too many attempts from there have failed.
+    pub(crate) fn may_try(&self, now: Instant) -> Result<(), Duration> {
+        let Some(Record { address, rate, failures }) = &self.record else { return Ok(()) };
+        failures.check(address, *rate, now)
+    }
+
+    /// An attempt failed. Returns whether it was the last one for now.
+    pub(crate) fn failed(&self, now: Instant) -> bool {
+        let Some(Record { address, rate, failures }) = &self.record else { return false };
+        let _ = failures.take(address, *rate, now); // one that came too soon is no reason to wait longer
+        failures.check(address, *rate, now).is_err()
     }
 
     /// Whether an agent was accepted.
@@ -129,7 +186,7 @@ mod tests {
     const THERE: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
     fn lobby(total: usize, per_address: usize) -> Lobby {
-        Lobby::new(LobbyLimits { total, per_address, patience: Duration::from_secs(5) })
+        Lobby::new(LobbyLimits { total, per_address, ..LobbyLimits::default() })
     }
 
     #[test]
@@ -163,5 +220,37 @@ mod tests {
         assert!(timeout(later, lobby.overdue(&stranger)).await.is_ok());
         agent.accept();
         assert!(timeout(later, lobby.overdue(&agent)).await.is_err());
+    }
+
+    #[test]
+    fn an_address_may_fail_ten_times_and_then_ten_times_a_minute() {
+        let lobby = lobby(100, 100);
+        let now = link::now();
+        for attempt in 1..=10 {
+            let visitor = lobby.enter(HERE).unwrap();
+            assert_eq!(visitor.may_try(now), Ok(()));
+            assert_eq!(visitor.failed(now), attempt == 10, "attempt {attempt}");
+        }
+        let again = lobby.enter(HERE).unwrap();
+        let wait = again.may_try(now).unwrap_err();
+        assert!((5..7).contains(&wait.as_secs()), "{wait:?}");
+        assert_eq!(again.may_try(now + Duration::from_secs(7)), Ok(()));
+        assert_eq!(lobby.enter(THERE).unwrap().may_try(now), Ok(()), "others are not meant");
+        assert_eq!(Visitor::default().may_try(now), Ok(()));
+    }
+
+    #[test]
+    fn whom_a_proxy_speaks_for_is_counted_instead_of_the_proxy() {
+        let lobby = lobby(100, 100);
+        let now = link::now();
+        let proxied = |client| lobby.enter(HERE).unwrap().on_behalf_of(client);
+        for _ in 0..10 {
+            proxied(Some(THERE)).failed(now);
+            proxied(None).failed(now);
+        }
+        assert!(proxied(Some(THERE)).may_try(now).is_err());
+        assert!(lobby.enter(THERE).unwrap().may_try(now).is_err());
+        assert_eq!(proxied(None).may_try(now), Ok(()));
+        assert_eq!(lobby.enter(HERE).unwrap().may_try(now), Ok(()));
     }
 }

@@ -8,16 +8,18 @@ use std::{
 
 use futures_util::{Stream, StreamExt as _};
 use http::StatusCode;
-use link::{CloseReason, LinkError, Silence, TooManyViolations};
-use proto::{AgentFrame, Drain, Health, TunnelResponse, agent_frame, drain, parse_id};
+use link::{CloseReason, LifeEvent, LinkError, Silence, TooManyViolations};
+use proto::{AgentFrame, Health, TunnelResponse, agent_frame, drain, parse_id};
 use tracing::{debug, info};
 
-use crate::{Registration, ResponseHead, session::Session};
+use crate::{Registration, ResponseHead, herd, session::Session};
 
 /// What a session needs besides its frames.
 pub(crate) struct Watch {
     pub(crate) silence_limit: Duration,
     pub(crate) grace_period: Duration,
+    /// When the agent is asked to make another link.
+    pub(crate) max_age: Option<Duration>,
     /// Given up when the agent drains, or with the session.
     pub(crate) registration: Registration,
 }
@@ -33,6 +35,7 @@ pub(crate) async fn run(
     let mut silence = Silence::new(watch.silence_limit, link::now());
     let mut check = pin!(tokio::time::sleep_until(silence.deadline().into()));
     let mut retired = pin!(retirement(session, watch.grace_period));
+    let mut aged = pin!(rotation(session, watch.max_age, watch.grace_period));
     let mut registration = Some(watch.registration);
     loop {
         tokio::select! {
@@ -49,9 +52,13 @@ pub(crate) async fn run(
                 silence.on_received(now);
                 if let Some(agent_frame::Frame::Drain(_)) = frame.frame {
                     info!("agent drains");
-                    drop(registration.take());
+                    session.live_through(LifeEvent::Drain);
+                    if let Some(registration) = registration.take() {
+                        registration.leave();
+                    }
                     continue;
                 }
+                session.set_suspect(false);
                 if let Err(reason) = on_frame(session, frame, now) {
                     return reason;
                 }
@@ -64,6 +71,7 @@ pub(crate) async fn run(
                 check.as_mut().reset(silence.deadline().into());
             }
             reason = &mut retired => return reason,
+            () = &mut aged => {}
         }
     }
 }
@@ -72,10 +80,7 @@ pub(crate) async fn run(
 async fn retirement(session: &Session, grace_period: Duration) -> CloseReason {
     session.retirement.begun.cancelled().await;
     let reason = session.retirement.reason();
-    let deadline_ms = u32::try_from(grace_period.as_millis()).unwrap_or(u32::MAX);
-    let spread_ms = if reason == drain::Reason::Shutdown { 1_000 } else { 0 };
-    let frame = Drain { reason: reason.into(), deadline_ms, reconnect_after_ms: spread_ms };
-    session.link.table().push_control(frame);
+    session.dismiss(reason, grace_period, Duration::ZERO);
     let _ = tokio::time::timeout(grace_period, session.link.drained()).await;
     match reason {
         drain::Reason::Replaced => CloseReason::Replaced,
@@ -83,7 +88,20 @@ async fn retirement(session: &Session, grace_period: Duration) -> CloseReason {
     }
 }
 
-fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), CloseReason> {
+/// Asks for the heir of a session that is old. Its coming retires the session; if it goes elsewhere, the grace period does.
+/// Never completes.
+async fn rotation(session: &Session, max_age: Option<Duration>, grace_period: Duration) {
+    if let Some(age) = max_age {
+        tokio::time::sleep(age).await;
+        info!("the link is old, its agent is asked for another one");
+        session.dismiss(drain::Reason::MaxAge, grace_period, Duration::ZERO);
+        tokio::time::sleep(grace_period).await;
+        session.retire(drain::Reason::MaxAge);
+    }
+    std::future::pending().await
+}
+
+pub(crate) fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), CloseReason> {
     use agent_frame::Frame;
     let link = &session.link;
     let outcome = match frame.frame {
@@ -92,7 +110,9 @@ fn on_frame(session: &Session, frame: AgentFrame, now: Instant) -> Result<(), Cl
         Some(Frame::Close(close)) => link.table().on_close(close, now),
         Some(Frame::Window(window)) => link.table().on_window(&window, now),
         Some(Frame::Control(control)) => {
+            let spread = herd::spread(session.sweeper.registry().len());
             let mut table = link.table();
+            table.advise_reconnect_spread(u32::try_from(spread.as_millis()).unwrap_or(u32::MAX));
             let outcome = table.on_control(control, now).map(|_| ());
             if table.is_overloaded() {
                 return Err(CloseReason::Overloaded);

@@ -1,54 +1,128 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
-use proto::{AgentId, drain};
+use proto::AgentId;
 use uuid::Uuid;
 
-use crate::session::Session;
+use crate::{
+    session::Session,
+    sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+use pool::Pool;
+use waiting::Waiting;
 
-/// Agent id to live sessions. Several agents may serve one id; the same process connecting again replaces its own older
-/// session.
-#[derive(Default)]
+mod pool;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+pub use pool::{Choice, InUse, Instances, InvalidInstances};
+
+/// Agent id to live sessions. Several agents may serve one id, each over several links; the same process connecting again
+/// replaces its own older session.
 pub struct Registry {
     /// Those that take requests.
-    agents: RwLock<HashMap<AgentId, Vec<Arc<Session>>>>,
+    agents: RwLock<HashMap<AgentId, Pool>>,
     /// All, also those that only finish what they have.
     live: Mutex<HashMap<Uuid, Arc<Session>>>,
+    waiting: Waiting,
+    offline_grace: Duration,
+    /// Turns out a different number each time it is asked.
+    dice: AtomicU64,
 }
 
 impl Registry {
+    /// An empty registry. A request for an agent that has just been lost may wait `offline_grace` for it. All that is
+    /// drawn follows from `seed`.
+    pub fn new(offline_grace: Duration, seed: u64) -> Self {
+        Self {
+            agents: RwLock::default(),
+            live: Mutex::default(),
+            waiting: Waiting::new(link::now()),
+            offline_grace,
+            dice: AtomicU64::new(seed),
+        }
+    }
+
     /// Counts `session` among the living, for as long as the presence lives.
     pub(crate) fn enter(self: &Arc<Self>, session: &Arc<Session>) -> Presence {
         self.live().insert(session.id(), Arc::clone(session));
         Presence { registry: Arc::clone(self), id: session.id() }
     }
 
-    /// Makes `session` a choice for requests, for as long as the registration lives.
-    pub fn register(self: &Arc<Self>, session: &Arc<Session>) -> Registration {
-        let replaced: Vec<Arc<Session>> = {
+    /// Makes `session` a choice for requests, for as long as the registration lives. What becomes of sessions of other
+    /// processes is up to `instances`.
+    ///
+    /// # Errors
+    /// [`InUse`] if another process has the place.
+    pub fn register(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        instances: Instances,
+    ) -> Result<Registration, InUse> {
+        let replaced = {
             let mut agents = self.write();
-            let sessions = agents.entry(session.agent_id().clone()).or_default();
-            let replaced = sessions.extract_if(.., |older| older.is_same_link(session)).collect();
-            sessions.push(Arc::clone(session));
-            replaced
+            agents.entry(session.agent_id().clone()).or_default().admit(session, instances)?
         };
         for older in replaced {
-            older.retire(drain::Reason::Replaced);
+            older.give_way();
         }
-        Registration { registry: Arc::clone(self), session: Arc::clone(session) }
+        self.waiting.on_arrival(session.agent_id());
+        Ok(Registration { registry: Arc::clone(self), session: Arc::clone(session), has_left: false })
     }
 
-    /// The session with the least in progress among those of `agent_id` that take requests.
-    pub fn pick(&self, agent_id: &str) -> Option<Arc<Session>> {
+    /// A session for a request, the better of two that are drawn among the best. Those that `avoid` names do not count.
+    pub fn pick(&self, agent_id: &str, avoid: impl Fn(&Arc<Session>) -> bool) -> Choice {
         let agents = self.read();
-        let mut sessions = agents.get(agent_id)?.iter().filter(|session| session.takes_requests());
-        let first = sessions.next()?;
-        // Most agents have one session, and counting takes its lock.
-        let Some(second) = sessions.next() else { return Some(Arc::clone(first)) };
-        [first, second].into_iter().chain(sessions).min_by_key(|session| session.in_flight()).cloned()
+        let Some(pool) = agents.get(agent_id) else { return Choice::Nobody };
+        pool.choose(avoid, |below| self.draw(below))
+    }
+
+    /// A session of an agent that was lost a moment ago, once it is back; `None` if it is not expected, or not in time, or
+    /// if too many wait already. A registry that has just begun expects every agent of which `is_known` says that it exists.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn arrival(
+        &self,
+        agent_id: &AgentId,
+        patience: Duration,
+        avoid: impl Fn(&Arc<Session>) -> bool,
+        is_known: impl FnOnce() -> bool,
+    ) -> Option<Arc<Session>> {
+        let patience = patience.min(self.offline_grace);
+        if patience.is_zero() {
+            return None;
+        }
+        let visitor = self.waiting.enter(agent_id, link::now(), is_known)?;
+        let arrived = async {
+            loop {
+                // Heard from here on, so that nobody can come between the look and the wait.
+                let arrival = visitor.next();
+                if let Choice::Session(session) = self.pick(agent_id.as_str(), &avoid) {
+                    return session;
+                }
+                arrival.await;
+            }
+        };
+        tokio::time::timeout(patience, arrived).await.ok()
+    }
+
+    /// Requests that wait for an agent at this moment.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether a request that `session` does not answer has a better place to go to.
+    pub(crate) fn has_alternative(&self, session: &Arc<Session>) -> bool {
+        self.read().get(session.agent_id().as_str()).is_some_and(|pool| pool.has_better(session))
     }
 
     /// All sessions of this moment, also those that take no more requests.
@@ -56,33 +130,57 @@ impl Registry {
         self.live().values().cloned().collect()
     }
 
+    /// How many agents take requests, however many sessions each has.
+    pub fn agents(&self) -> usize {
+        self.read().len()
+    }
+
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.live().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Removes exactly this session: a late goodbye must not remove the heir of the same agent.
-    fn remove(&self, session: &Arc<Session>) {
+    fn remove(&self, session: &Arc<Session>, has_left: bool) {
         let mut agents = self.write();
-        if let Some(sessions) = agents.get_mut(session.agent_id().as_str()) {
-            sessions.retain(|other| !Arc::ptr_eq(other, session));
-            if sessions.is_empty() {
-                agents.remove(session.agent_id().as_str());
-            }
+        let Some(pool) = agents.get_mut(session.agent_id().as_str()) else { return };
+        if pool.remove(session) && pool.is_empty() {
+            agents.remove(session.agent_id().as_str());
+            self.waiting.on_departure(session.agent_id(), has_left, link::now());
         }
+    }
+
+    /// A number below `below`, never the same twice in a row for long (SplitMix64).
+    fn draw(&self, below: usize) -> usize {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut mixed = self.dice.fetch_add(STEP, Relaxed).wrapping_add(STEP);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        usize::try_from((u128::from(mixed) * below as u128) >> 64).unwrap_or(0)
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Session>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<AgentId, Vec<Arc<Session>>>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<AgentId, Pool>> {
         self.agents.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<AgentId, Vec<Arc<Session>>>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<AgentId, Pool>> {
         self.agents.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.read().iter().map(|(id, sessions)| (id, sessions.len()))).finish()
+        f.debug_map().entries(self.read().iter().map(|(id, pool)| (id, pool.len()))).finish()
     }
 }
 
@@ -91,11 +189,19 @@ impl fmt::Debug for Registry {
 pub struct Registration {
     registry: Arc<Registry>,
     session: Arc<Session>,
+    has_left: bool,
+}
+
+impl Registration {
+    /// Gives the place up because the agent says that it leaves: nobody need wait for it.
+    pub(crate) fn leave(mut self) {
+        self.has_left = true;
+    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.registry.remove(&self.session);
+        self.registry.remove(&self.session, self.has_left);
     }
 }
 
@@ -112,42 +218,7 @@ impl Drop for Presence {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn session(instance: &str) -> Arc<Session> {
-        Session::for_tests("myapp", instance)
-    }
-
-    #[test]
-    fn a_late_goodbye_does_not_remove_the_heir() {
-        let registry = Arc::new(Registry::default());
-        let (older, newer) = (session("one"), session("one"));
-        let first = registry.register(&older);
-        let second = registry.register(&newer);
-        assert!(older.is_retired());
-        drop(first);
-        assert!(Arc::ptr_eq(&registry.pick("myapp").unwrap(), &newer));
-        drop(second);
-        assert!(registry.pick("myapp").is_none());
-    }
-
-    #[test]
-    fn agents_of_other_processes_share_the_id() {
-        let registry = Arc::new(Registry::default());
-        let (one, two, nameless) = (session("one"), session("two"), session(""));
-        let all = [&one, &two, &nameless, &session("")];
-        let _registrations = all.map(|session| registry.register(session));
-        let presences = all.map(|session| registry.enter(session));
-        assert_eq!(registry.sessions().len(), 4);
-        drop(presences);
-        assert!(registry.sessions().is_empty());
-        assert!(![one, two, nameless].iter().any(|session| session.is_retired()));
-    }
-
-    #[test]
-    fn unknown_agents_have_no_session() {
-        assert!(Arc::new(Registry::default()).pick("myapp").is_none());
-    }
+/// Whether `then` is less than `span` before `now`.
+fn is_within(span: Duration, then: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(then) < span
 }

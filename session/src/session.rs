@@ -2,15 +2,16 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use link::{CloseReason, Link, OpenError, Opened, Opening};
-use proto::{AgentId, Feature, GatewayFrame, TokenId, TunnelRequest, drain};
+use link::{CloseReason, LifeEvent, Lifecycle, Link, LinkState, OpenError, Opened, Opening};
+use proto::{AgentId, Drain, Feature, GatewayFrame, Secret, TokenId, TunnelRequest, drain};
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{ResponseHead, sweeper::Sweeper};
@@ -29,11 +30,16 @@ pub struct Session {
     pub(crate) id: Uuid,
     pub(crate) agent_id: AgentId,
     pub(crate) token: TokenId,
+    /// The key that the agent proved to have; the session falls with it.
+    pub(crate) secret: Secret,
     pub(crate) instance_id: String,
     /// Which of the instance's links this is.
     pub(crate) connection: u32,
     /// Whether the agent's service can be asked.
     pub(crate) serving: AtomicBool,
+    /// Whether the agent was asked if it is still there and has not answered.
+    pub(crate) suspect: AtomicBool,
+    pub(crate) life: Mutex<Lifecycle>,
     pub(crate) transport: &'static str,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) link: GatewayLink,
@@ -43,6 +49,8 @@ pub struct Session {
     /// What every request is told of the response limit, in milliseconds.
     pub(crate) timeout_ms: u32,
     pub(crate) retirement: Retirement,
+    /// Whether the agent was told to make its next link.
+    pub(crate) dismissed: AtomicBool,
     pub(crate) watched: AtomicBool,
     pub(crate) sweeper: Sweeper,
 }
@@ -68,6 +76,25 @@ impl Retirement {
     pub(crate) fn reason(&self) -> drain::Reason {
         self.reason.get().copied().unwrap_or(drain::Reason::Unspecified)
     }
+}
+
+/// How good a choice a session is, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Nothing speaks against it.
+    Ready,
+    /// It may be dead.
+    Suspect,
+    /// It was told to end, and takes requests only for want of a better one.
+    Retired,
+    /// Its agent's service cannot be asked.
+    Unhealthy,
+}
+
+/// Whether a request that was sent may be sent again to somebody else: what it asks for is safe (RFC 9110, section 9.2.1),
+/// and all of it is there.
+pub(crate) fn is_repeatable(request: &TunnelRequest) -> bool {
+    request.end_stream && matches!(&request.method[..], b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
 }
 
 impl Session {
@@ -126,6 +153,7 @@ impl Session {
             inline: request.body.len(),
             end: request.end_stream,
             waits: request.expect_continue || !request.upgrade.is_empty(),
+            repeatable: is_repeatable(&request),
             limit: Some(request.timeout_ms).filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms.into())),
         };
         let mut request = Some(request);
@@ -143,10 +171,32 @@ impl Session {
         }
     }
 
+    /// Tells the agent, once, to make its next link after a part of `spread`. Otherwise nothing changes: requests are
+    /// taken until the session is retired, be it by that link.
+    pub(crate) fn dismiss(&self, reason: drain::Reason, deadline: Duration, spread: Duration) {
+        if self.dismissed.swap(true, Relaxed) {
+            return;
+        }
+        let [deadline_ms, reconnect_after_ms] =
+            [deadline, spread].map(|time| u32::try_from(time.as_millis()).unwrap_or(u32::MAX));
+        self.link.table().push_control(Drain { reason: reason.into(), deadline_ms, reconnect_after_ms });
+    }
+
     /// Takes no new requests and ends once those in progress have, or the deadline has passed.
     pub fn retire(&self, reason: drain::Reason) {
+        self.live_through(LifeEvent::Drain);
         let _ = self.retirement.reason.set(reason); // the first reason counts
         self.retirement.begun.cancel();
+    }
+
+    /// Ends as [`Session::retire`] does, since a newer link of the same process took its place. If a PING is unanswered at
+    /// this moment, that is because this link is dead: what can be repeated need not wait for the proof.
+    pub(crate) fn give_way(&self) {
+        self.retire(drain::Reason::Replaced);
+        let mut table = self.link.table();
+        if table.is_asked() {
+            table.give_up_unanswered();
+        }
     }
 
     /// Whether the session was told to end.
@@ -155,9 +205,49 @@ impl Session {
         self.retirement.reason.get().is_some()
     }
 
-    /// Whether a request has a chance here. A link that was closed stays registered until its read loop has noticed.
-    pub(crate) fn takes_requests(&self) -> bool {
-        !self.is_retired() && !self.link.is_closed()
+    /// How good a choice it is for a request; `None` if a request has no chance here. A link that was closed stays
+    /// registered until its read loop has noticed.
+    pub(crate) fn rank(&self) -> Option<Rank> {
+        if self.link.is_closed() {
+            None
+        } else if !self.is_serving() {
+            Some(Rank::Unhealthy)
+        } else if self.is_retired() || self.dismissed.load(Relaxed) {
+            Some(Rank::Retired)
+        } else if self.suspect.load(Relaxed) {
+            Some(Rank::Suspect)
+        } else {
+            Some(Rank::Ready)
+        }
+    }
+
+    /// Takes note of whether the agent leaves a question unanswered. Returns whether that is new.
+    pub(crate) fn set_suspect(&self, suspect: bool) -> bool {
+        // Asked for every frame, and hardly ever different.
+        self.suspect.load(Relaxed) != suspect && self.suspect.swap(suspect, Relaxed) != suspect
+    }
+
+    /// Where the link is in its life.
+    pub fn state(&self) -> LinkState {
+        let (active, asked) = {
+            let table = self.link.table();
+            (table.active(), table.is_asked())
+        };
+        self.life().state(active, asked)
+    }
+
+    /// Something happened to the link.
+    pub(crate) fn live_through(&self, event: LifeEvent) {
+        let mut life = self.life();
+        let from = life.state(0, false);
+        match life.on(event, link::now()) {
+            Ok(()) => debug!(%from, to = %life.state(0, false), ?event, "link"),
+            Err(illegal) => warn!(%illegal, "an event out of order"),
+        }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Lifecycle> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the session and every exchange on it at once.
@@ -186,27 +276,14 @@ impl Session {
     }
 
     #[cfg(test)]
-    pub(crate) fn for_tests(agent_id: &str, instance_id: &str) -> Arc<Self> {
-        let (link, outbound) =
-            Link::new(crate::acceptor::settings(&crate::Terms::default(), &link::Budget::new(0)));
+    pub(crate) fn for_tests(agent_id: &str, instance_id: &str, connection: u32) -> Arc<Self> {
+        let agent_id = AgentId::parse(agent_id).expect("a valid id");
+        let token = TokenId::parse("itk_test").expect("a valid token id");
+        let (mut session, outbound) =
+            Self::detached(agent_id, token, instance_id, &link::Budget::new(1 << 40));
         std::mem::forget(outbound); // a transport that lives as long as the test
-        Arc::new(Self {
-            id: Uuid::new_v4(),
-            agent_id: AgentId::parse(agent_id).expect("a valid id"),
-            token: TokenId::parse("itk_test").expect("a valid token id"),
-            instance_id: instance_id.to_owned(),
-            connection: 0,
-            serving: AtomicBool::new(true),
-            transport: "test",
-            peer: None,
-            link,
-            inline_limit: 0,
-            features: Vec::new(),
-            timeout_ms: 0,
-            retirement: Retirement::default(),
-            watched: AtomicBool::new(false),
-            sweeper: Sweeper::default(),
-        })
+        Arc::get_mut(&mut session).expect("nobody else has it yet").connection = connection;
+        session
     }
 }
 

@@ -52,13 +52,13 @@ def an_agent_behind_a_connect_proxy_falls_back_and_moves_up(world):
     gateway.wait_online(agent)
     took = time.monotonic() - begun
     assert took < 5, f"online after {took:.1f} s"
-    same(_transports(gateway), {"grpc": 0, "ws": 1}, "sessions")
+    until(lambda: _transports(gateway) == {"grpc": 0, "ws": 2}, "both links fall back")
     assert "403" in agent.log() and f"ws://127.0.0.1:{gateway.ws}" in agent.log(), f"it does not say why: {agent.log()}"
 
     proxy.allowed.add(gateway.grpc)
     failures, asked = [], 0
     deadline = time.monotonic() + 40
-    while _transports(gateway) != {"grpc": 1, "ws": 0}:
+    while _transports(gateway) != {"grpc": 2, "ws": 0}:
         assert time.monotonic() < deadline, f"it does not move up: {agent.log()}"
         with gateway.connection() as connection:
             for _ in range(50):

@@ -1,6 +1,8 @@
 use std::{net::SocketAddr, sync::Arc};
 
-use ::agent::{Config, Event, GatewayUrl, Observer, RunError, Shutdown, Transport, Upstream};
+use ::agent::{
+    Config, Event, GatewayUrl, Nudge, Observer, RunError, Shutdown, Transport, Upstream, status::Source,
+};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -12,6 +14,8 @@ pub struct Agent {
     shutdown: Shutdown,
     task: AbortOnDropHandle<Result<(), RunError>>,
     events: mpsc::UnboundedReceiver<Event>,
+    nudge: Nudge,
+    status: Source,
 }
 
 impl Agent {
@@ -25,7 +29,11 @@ impl Agent {
         let upstream = Upstream::http(upstream.ip().to_string(), upstream.port());
         let host = gateway.ip().to_string();
         let gateways = vec![GatewayUrl { transport, tls: false, host, port: gateway.port() }];
-        Config::new(upstream, gateways, credentials::agent_id(name), credentials::credential(name))
+        // One link, so that scenarios know which link a request takes; those about several links ask for them.
+        Config {
+            connections: 1,
+            ..Config::new(upstream, gateways, credentials::agent_id(name), credentials::credential(name))
+        }
     }
 
     /// An agent with a configuration of the scenario's choice.
@@ -35,8 +43,20 @@ impl Agent {
             let _ = heard.send(event); // the scenario may be over
         });
         let shutdown = Shutdown::default();
-        let task = AbortOnDropHandle::new(tokio::spawn(::agent::run(config, observer, shutdown.clone())));
-        Self { shutdown, task, events }
+        let agent = ::agent::Agent::new(config, observer);
+        let (nudge, status) = (agent.nudge(), agent.status());
+        let task = AbortOnDropHandle::new(tokio::spawn(agent.run(shutdown.clone())));
+        Self { shutdown, task, events, nudge, status }
+    }
+
+    /// Where to ask how it is.
+    pub fn status(&self) -> Source {
+        self.status.clone()
+    }
+
+    /// Tells it that the network may have changed.
+    pub fn nudge(&self) {
+        self.nudge.nudge();
     }
 
     /// Waits until the agent is online, once more if it was before.

@@ -27,7 +27,7 @@ pub fn credential(agent: &str) -> Credential {
 
 /// What the credential of an agent stands for: its own id and no other.
 pub fn grant(agent: &str) -> Grant {
-    Grant { secret: credential(agent).secret, agent_ids: vec![AgentIdPattern::Exactly(agent_id(agent))] }
+    Grant::new(credential(agent).secret, vec![AgentIdPattern::Exactly(agent_id(agent))])
 }
 
 /// `text` as an agent id.

@@ -1,7 +1,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use ::agent::Transport;
-use ::gateway::{Addresses, Config, EdgeConfig, Gateway as Bound, Limits, Reactors, ServeError, Shutdown};
+use ::gateway::{
+    Addresses, Config, EdgeConfig, Gateway as Bound, Limits, Reactors, Readiness, ServeError, Shutdown,
+};
+use session::LobbyLimits;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{Metrics, Wire, credentials, eventually};
@@ -14,6 +17,7 @@ pub const DOMAIN: &str = "tunnel.test";
 pub struct Gateway {
     config: Config,
     addresses: Addresses,
+    readiness: Readiness,
     shutdown: Shutdown,
     task: AbortOnDropHandle<Result<(), ServeError>>,
 }
@@ -26,48 +30,89 @@ impl Gateway {
 
     /// A gateway with limits of the scenario's choice.
     pub async fn start_with(adjust: impl FnOnce(&mut Limits)) -> Self {
-        let mut limits = Limits::default();
+        let mut limits = patient();
         adjust(&mut limits);
         let config = config(limits, PathBuf::new());
         let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
         Self::run(bound, config)
     }
 
+    /// A gateway whose ports a newer one can take over.
+    pub async fn start_shared() -> Self {
+        Self::start_shared_with(|_config| {}).await
+    }
+
+    /// The same, with a configuration of the scenario's choice.
+    pub async fn start_shared_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { reuse_port: true, ..config(Limits::default(), PathBuf::new()) };
+        adjust(&mut config);
+        let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
+        let gateway = Self::run(bound, config);
+        gateway.ready().await;
+        gateway
+    }
+
+    /// A newer gateway on the same ports, which takes over from this one.
+    pub async fn heir(&self) -> Self {
+        self.heir_with(|_config| {}).await
+    }
+
+    /// The same, with a configuration that is another one but for the ports.
+    pub async fn heir_with(&self, adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.settled();
+        adjust(&mut config);
+        Self::run(Bound::beside(config.clone(), credentials::all()).await.unwrap(), config)
+    }
+
+    /// The configuration with the ports that were chosen.
+    fn settled(&self) -> Config {
+        let Addresses { http, https, grpc, ws, admin } = self.addresses;
+        let mut config = Config { http, grpc, ws, admin, ..self.config.clone() };
+        if let (Some(tls), Some(https)) = (&mut config.tls, https) {
+            tls.https = https;
+        }
+        config
+    }
+
     /// A gateway that asks something of clients, see [`crate::edge`].
     pub async fn start_with_edge(edge: EdgeConfig) -> Self {
-        let config = Config { edge, ..config(Limits::default(), PathBuf::new()) };
+        let config = Config { edge, ..config(patient(), PathBuf::new()) };
         let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
         Self::run(bound, config)
     }
 
-    /// A gateway with a configuration of the scenario's choice.
-    pub async fn start_as(adjust: impl FnOnce(&mut Config)) -> Self {
-        let mut config = config(Limits::default(), PathBuf::new());
+    /// A gateway with a configuration of the scenario's choice, which knows the agents of [`crate::credential`].
+    pub async fn start_with_config(adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(patient(), PathBuf::new());
         adjust(&mut config);
         let bound = Bound::with_credentials(config.clone(), credentials::all()).unwrap();
         Self::run(bound, config)
     }
 
+    /// A gateway that follows a token file with tokens that are derived from the key in `master_key_file`.
+    pub async fn start_with_master_key(tokens: PathBuf, master_key_file: PathBuf) -> Self {
+        let config = Config { master_key_file: Some(master_key_file), ..config(patient(), tokens) };
+        Self::run(Bound::bind(config.clone()).unwrap(), config)
+    }
+
     /// A gateway that follows a token file.
     pub async fn start_with_tokens(tokens: PathBuf) -> Self {
-        let config = config(Limits::default(), tokens);
+        let config = config(patient(), tokens);
         Self::run(Bound::bind(config.clone()).unwrap(), config)
     }
 
     fn run(bound: Bound, config: Config) -> Self {
-        let addresses = bound.addresses();
+        let (addresses, readiness) = (bound.addresses(), bound.readiness());
         let shutdown = Shutdown::default();
         let task = AbortOnDropHandle::new(tokio::spawn(bound.run(Reactors::current(), shutdown.clone())));
-        Self { config, addresses, shutdown, task }
+        Self { config, addresses, readiness, shutdown, task }
     }
 
     /// Kills the gateway and starts another one on the same ports.
     pub async fn restart(self) -> Self {
-        let Self { mut config, addresses, task, .. } = self;
-        task.abort();
-        let _ = task.await; // cancelled, as it was told
-        (config.http, config.grpc) = (addresses.http, addresses.grpc);
-        (config.ws, config.admin) = (addresses.ws, addresses.admin);
+        let config = self.settled();
+        self.task.abort();
+        let _ = self.task.await; // cancelled, as it was told
         let mut bound = None;
         eventually("the ports are free again", async || {
             bound = Bound::with_credentials(config.clone(), credentials::all()).ok();
@@ -75,6 +120,11 @@ impl Gateway {
         })
         .await;
         Self::run(bound.unwrap(), config)
+    }
+
+    /// Waits until it serves clients.
+    pub async fn ready(&self) {
+        self.readiness.ready().await;
     }
 
     /// Where clients connect.
@@ -136,6 +186,13 @@ impl Gateway {
     }
 }
 
+/// All agents of a scenario have one address, and some are there to fail.
+fn patient() -> Limits {
+    let mut limits = Limits::default();
+    limits.lobby.failures = LobbyLimits::failures(1000);
+    limits
+}
+
 fn config(limits: Limits, tokens: PathBuf) -> Config {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     Config {
@@ -145,12 +202,14 @@ fn config(limits: Limits, tokens: PathBuf) -> Config {
         admin: anywhere,
         domains: vec![DOMAIN.to_owned()],
         tokens,
+        master_key_file: None,
         public_url: None,
         gateway_id: "gateway".to_owned(),
         audiences: Vec::new(),
         ws_origins: Vec::new(),
         limits,
         edge: EdgeConfig::default(),
+        reuse_port: false,
         tls: None,
     }
 }

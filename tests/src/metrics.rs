@@ -13,6 +13,16 @@ impl Metrics {
         Self(String::from_utf8(response.body).unwrap())
     }
 
+    /// Connections to this port that are open.
+    pub fn connections(&self, port: &str) -> u64 {
+        self.value(&format!("connections{{port=\"{port}\"}}"))
+    }
+
+    /// Connections to this port that were one too many.
+    pub fn refused(&self, port: &str, reason: &str) -> u64 {
+        self.value(&format!("connections_refused_total{{port=\"{port}\",reason=\"{reason}\"}}"))
+    }
+
     /// Requests in progress.
     pub fn in_flight(&self) -> u64 {
         self.value("requests_in_flight")
@@ -31,6 +41,21 @@ impl Metrics {
     /// Agents that are connected, over any transport.
     pub fn sessions(&self) -> u64 {
         self.value("sessions{transport=\"grpc\"}") + self.value("sessions{transport=\"ws\"}")
+    }
+
+    /// Requests that were sent again for this cause.
+    pub fn retries(&self, cause: &str) -> u64 {
+        self.value(&format!("retries_total{{cause=\"{cause}\"}}"))
+    }
+
+    /// Requests that wait for their agent to come back.
+    pub fn waiting(&self) -> u64 {
+        self.value("requests_waiting")
+    }
+
+    /// Sessions that are in this state.
+    pub fn state(&self, state: &str) -> u64 {
+        self.value(&format!("session_states{{state=\"{state}\"}}"))
     }
 
     /// Agents that were refused with this code.

@@ -141,7 +141,15 @@ impl Pki {
     /// # Errors
     /// Why there is none.
     pub async fn connect(&self, gateway: &Gateway, name: &str, alpn: &[&str]) -> io::Result<Secure> {
-        let tcp = TcpStream::connect(gateway.https()).await?;
+        self.connect_to(gateway.https(), name, alpn).await
+    }
+
+    /// The same, wherever that port is.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn connect_to(&self, https: SocketAddr, name: &str, alpn: &[&str]) -> io::Result<Secure> {
+        let tcp = TcpStream::connect(https).await?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(self.client(alpn)).connect(name, tcp).await
     }

@@ -1,32 +1,48 @@
 use std::{
+    collections::VecDeque,
     future::pending,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket},
     task::JoinSet,
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// A way to some address that can fall silent without closing anything, like a network that drops every packet.
+/// A way to some address that can fall silent without closing anything, like a network that drops every packet, and that
+/// can cut connections.
 #[derive(Debug)]
 pub struct Relay {
     addr: SocketAddr,
-    frozen: Arc<Mutex<CancellationToken>>,
+    ways: Arc<Mutex<Ways>>,
     _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Ways {
+    /// Where connections lead; `None` is nowhere.
+    target: Option<SocketAddr>,
+    frozen: CancellationToken,
+    /// For each connection what cuts it, the oldest first.
+    cuts: VecDeque<CancellationToken>,
 }
 
 impl Relay {
     /// A way to `target`.
     pub async fn start(target: SocketAddr) -> Self {
+        Self::from(Ipv4Addr::LOCALHOST, target).await
+    }
+
+    /// A way to `target` that comes from another address of this machine, such as 127.0.0.2.
+    pub async fn from(source: Ipv4Addr, target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let frozen = Arc::new(Mutex::new(CancellationToken::new()));
-        let task = tokio::spawn(run(listener, target, Arc::clone(&frozen)));
-        Self { addr, frozen, _task: AbortOnDropHandle::new(task) }
+        let ways = Arc::new(Mutex::new(Ways { target: Some(target), ..Ways::default() }));
+        let task = tokio::spawn(run(listener, source, Arc::clone(&ways)));
+        Self { addr, ways, _task: AbortOnDropHandle::new(task) }
     }
 
     /// Where to connect.
@@ -36,21 +52,51 @@ impl Relay {
 
     /// Lets every connection of this moment fall silent. Later ones work.
     pub fn freeze(&self) {
-        let mut frozen = self.frozen.lock().unwrap();
-        std::mem::take(&mut *frozen).cancel();
+        std::mem::take(&mut self.ways.lock().unwrap().frozen).cancel();
+    }
+
+    /// Cuts the oldest connection that was not cut yet.
+    pub fn cut_oldest(&self) {
+        self.ways.lock().unwrap().cuts.pop_front().unwrap().cancel();
+    }
+
+    /// Leads later connections to another address.
+    pub fn lead_to(&self, target: SocketAddr) {
+        self.ways.lock().unwrap().target = Some(target);
+    }
+
+    /// Lets no further connection come about.
+    pub fn refuse(&self) {
+        self.ways.lock().unwrap().target = None;
+    }
+
+    /// Cuts every connection, and lets no further one come about.
+    pub fn close(&self) {
+        let mut ways = self.ways.lock().unwrap();
+        ways.target = None;
+        ways.cuts.drain(..).for_each(|cut| cut.cancel());
     }
 }
 
-async fn run(listener: TcpListener, target: SocketAddr, frozen: Arc<Mutex<CancellationToken>>) {
+async fn run(listener: TcpListener, source: Ipv4Addr, ways: Arc<Mutex<Ways>>) {
     let mut connections = JoinSet::new();
     loop {
         let (mut near, _) = listener.accept().await.unwrap();
-        let frozen = frozen.lock().unwrap().clone();
+        let (target, frozen, cut) = {
+            let mut ways = ways.lock().unwrap();
+            let Some(target) = ways.target else { continue };
+            let cut = CancellationToken::new();
+            ways.cuts.push_back(cut.clone());
+            (target, ways.frozen.clone(), cut)
+        };
         connections.spawn(async move {
             // Until its target is up again, a relay is a network without a route.
-            let Ok(mut far) = TcpStream::connect(target).await else { return };
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((source, 0).into()).unwrap();
+            let Ok(mut far) = socket.connect(target).await else { return };
             tokio::select! {
                 _ = copy_bidirectional(&mut near, &mut far) => {}
+                () = cut.cancelled() => {}
                 () = frozen.cancelled() => pending().await,
             }
         });

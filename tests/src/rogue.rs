@@ -89,9 +89,12 @@ impl Rogue {
 
     /// Waits until the gateway has read everything that was sent.
     pub async fn heard(&mut self) {
-        let pong = frames::pong(Uuid::new_v4().into_bytes().to_vec());
-        self.send(frames::ping(pong.payload.clone()));
-        self.wait(|frame| matches!(frame, Frame::Control(control) if control == pong).then_some(())).await;
+        let payload = bytes::Bytes::from(Uuid::new_v4().into_bytes().to_vec());
+        self.send(frames::ping(payload.clone()));
+        let is_pong = |control: &proto::ControlMessage| {
+            control.r#type() == proto::control_message::Type::Pong && control.payload == payload
+        };
+        self.wait(|frame| matches!(frame, Frame::Control(control) if is_pong(&control)).then_some(())).await;
     }
 
     /// The reason with which the gateway closes an exchange.

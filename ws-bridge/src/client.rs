@@ -24,6 +24,9 @@ use tracing::debug;
 
 use crate::{SUBPROTOCOL, config, duplex, header::Side, read, write};
 
+/// An agent has few links, and may as well read much at a time.
+const READ_BUFFER: usize = 32 * 1024;
+
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,7 +69,7 @@ where
 {
     let mut request = uri.into_client_request().map_err(|error| OpenError::Handshake(Box::new(error)))?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    let config = Some(config::websocket());
+    let config = Some(config::websocket(READ_BUFFER));
     let (reading, writing) = duplex::split(stream);
     let (mut messages, _response) =
         client_async_with_config(request, reading, config).await.map_err(refused)?;

@@ -14,8 +14,8 @@ use std::{
 use proto::codec::Batch;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Answers that may wait for a peer which reads nothing, in bytes. The next ones wait in tungstenite, which keeps only
-/// the newest.
+/// Answers that may wait for a peer which reads nothing, in bytes. The next ones wait in tungstenite, and once its buffer
+/// is full only the newest of those.
 const MAX_ANSWERS: usize = 4 * 1024;
 /// The opcode of a close frame (RFC 6455, section 5.2).
 const CLOSE: u8 = 0x8;
@@ -116,15 +116,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Reading<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Reading<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if !self.shaken {
+        if !self.shaken || buf.is_empty() {
             return Pin::new(&mut *self.shared.socket()).poll_write(cx, buf);
         }
         let mut answers = self.shared.answers();
-        if answers.frames.len() + buf.len() > MAX_ANSWERS {
+        // tungstenite offers its whole buffer, which may hold more answers than there is room for: a frame is never cut.
+        let buf = whole_frames(buf, MAX_ANSWERS - answers.frames.len());
+        if buf.is_empty() {
             register(&mut answers.reader, cx);
             return Poll::Pending;
         }
-        // tungstenite offers its whole buffer, and it is all taken: a frame is never cut.
         answers.frames.extend_from_slice(buf);
         answers.close |= ends_with_close(buf);
         if let Some(writer) = answers.writer.take() {
@@ -142,13 +143,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Reading<S> {
     }
 }
 
-/// Whether the last of these control frames, which are never longer than 125 bytes, closes the connection.
+/// As many of these control frames as have room.
+fn whole_frames(frames: &[u8], room: usize) -> &[u8] {
+    let mut taken = 0;
+    while let Some(length) = frames.get(taken..).and_then(frame_length) {
+        if taken + length > room {
+            break;
+        }
+        taken += length;
+    }
+    &frames[..taken.min(frames.len())]
+}
+
+/// The length of the first of these control frames, which are never longer than 125 bytes.
+fn frame_length(frames: &[u8]) -> Option<usize> {
+    let second = frames.get(1)?;
+    let mask = if second & 0x80 == 0 { 0 } else { 4 };
+    Some(2 + mask + usize::from(second & 0x7f))
+}
+
+/// Whether the last of these control frames closes the connection.
 fn ends_with_close(mut frames: &[u8]) -> bool {
     let mut last = 0;
-    while let [first, second, rest @ ..] = frames {
-        last = first & 0x0f;
-        let mask = if second & 0x80 == 0 { 0 } else { 4 };
-        frames = rest.get(usize::from(second & 0x7f) + mask..).unwrap_or_default();
+    while let Some(length) = frame_length(frames) {
+        last = frames[0] & 0x0f;
+        frames = frames.get(length..).unwrap_or_default();
     }
     last == CLOSE
 }
@@ -175,5 +194,16 @@ mod tests {
         assert!(ends_with_close(&[&pong[..], &masked_pong, &close].concat()));
         assert!(!ends_with_close(&[&masked_pong[..], &pong].concat()));
         assert!(ends_with_close(&[0x88, 0x80, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn more_answers_than_there_is_room_for_are_taken_frame_by_frame() {
+        let pong = [0x8a, 2, 1, 2];
+        let masked_pong = [0x8a, 0x82, 9, 9, 9, 9, 8, 8];
+        let answers = [&pong[..], &masked_pong, &pong].concat();
+        for (room, taken) in [(0, 0), (3, 0), (4, 4), (11, 4), (12, 12), (15, 12), (16, 16), (100, 16)] {
+            assert_eq!(whole_frames(&answers, room).len(), taken, "{room}");
+        }
+        assert!(whole_frames(&[], 10).is_empty());
     }
 }

@@ -9,7 +9,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, protocol::Role},
 };
 
-use crate::{config, fragments::Guarded};
+use crate::{config, fragments::Guarded, server::READ_BUFFER};
 
 /// A suite sends messages of up to 16 MiB and in many thousand fragments, far over the limits of a link.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;
@@ -31,7 +31,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
 
 async fn echo(stream: TcpStream) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    let config = config::websocket()
+    let config = config::websocket(READ_BUFFER)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE))
         .max_write_buffer_size(2 * MAX_MESSAGE);

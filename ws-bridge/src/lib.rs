@@ -22,6 +22,9 @@ mod close;
 pub mod echo;
 #[cfg(feature = "server")]
 mod fragments;
+#[cfg(all(feature = "client", feature = "server"))]
+#[doc(hidden)]
+pub mod memory;
 #[cfg(feature = "server")]
 pub mod server;
 

@@ -37,6 +37,8 @@ use lent::Lent;
 
 /// The label of this transport in logs and metrics.
 pub const TRANSPORT: &str = "ws";
+/// A gateway has thousands of links, most of them idle: this is a third of the largest message that is packed.
+pub(crate) const READ_BUFFER: usize = 20 * 1024;
 /// How long a peer may take to answer our close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -123,7 +125,7 @@ where
             return;
         }
     };
-    let config = Some(config::websocket());
+    let config = Some(config::websocket(READ_BUFFER));
     let messages = WebSocketStream::from_partially_read(reading, begun.into(), Role::Server, config).await;
     let (lent, returned) = Lent::new(read::Frames::<_, AgentFrame>::new(messages));
     let mut outbound = acceptor.accept(info, lent);

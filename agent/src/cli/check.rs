@@ -1,17 +1,18 @@
 //! From what was given to what is valid.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use ::cli::{Span, log};
 use agent::{
     ChannelBinding, Config, GatewayTls, GatewayUrl, HostField, InvalidCa, InvalidClientCert, InvalidProxy,
-    InvalidServerName, UpstreamTls,
+    InvalidServerName, LinkAge, UpstreamTls,
 };
 use proto::{AgentId, InvalidAgentId, limits};
 
 use super::{
     credential::{self, CredentialError},
     gateway_url::{self, GatewayUrlError},
+    health::{self, HealthCheckError},
     proxy,
     route::{self, RouteError},
     settings::{RouteSettings, Settings},
@@ -23,6 +24,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) config: Config,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) status: bool,
     pub(super) quiet: bool,
     pub(super) log_format: log::Format,
 }
@@ -64,6 +67,14 @@ pub(super) enum ConfigError {
     Credential(#[from] CredentialError),
     #[error("--grace-period is too long; at most 49 days are possible")]
     GracePeriod,
+    #[error("--connections {0} is not possible; say 1 to {max}", max = limits::MAX_CONNECTIONS)]
+    Connections(u32),
+    #[error("--max-link-age is too short; at least 1s is possible, and 0s is never")]
+    LinkAge,
+    #[error(transparent)]
+    HealthCheck(#[from] HealthCheckError),
+    #[error("--health-interval is not possible; say 100ms to 1day")]
+    HealthInterval,
 }
 
 impl Checked {
@@ -85,7 +96,12 @@ impl Checked {
             Some(id) => AgentId::parse(&id).map_err(|source| ConfigError::Id { id, source })?,
             None => slug(&credential.token, &upstream),
         };
+        let health_check = settings.health_check.map(|text| health::parse(&text, &upstream)).transpose()?;
         let config = Config {
+            connections: connections(settings.connections)?,
+            link_age: link_age(settings.max_link_age)?,
+            health_check,
+            health_interval: health_interval(settings.health_interval)?,
             upstream_tls,
             gateway_tls,
             channel_binding,
@@ -99,13 +115,15 @@ impl Checked {
             ..Config::new(upstream, gateways, agent_id, credential)
         };
         let log_format = settings.log_format.unwrap_or_default();
-        Ok(Self { config, quiet: settings.quiet.unwrap_or_default(), log_format })
+        let (admin, status) = (settings.admin, settings.status.unwrap_or(true));
+        Ok(Self { config, admin, status, quiet: settings.quiet.unwrap_or_default(), log_format })
     }
 
     /// The settings that would give the same again, but for the token and the files that are named.
     pub(super) fn into_settings(self) -> Settings {
         let Config { upstream, host, passthrough, routes, gateways, agent_id, .. } = self.config;
-        let Config { max_retries, grace_period, max_concurrent, channel_binding, .. } = self.config;
+        let Config { max_retries, grace_period, max_concurrent, connections, .. } = self.config;
+        let Config { link_age, health_check, health_interval, channel_binding, .. } = self.config;
         let routes = routes.into_iter().map(|route| RouteSettings {
             prefix: if route.prefix.is_empty() { "/".to_owned() } else { route.prefix },
             target: route.upstream.to_string(),
@@ -134,6 +152,16 @@ impl Checked {
             max_retries,
             grace_period: Some(grace_period.into()),
             max_concurrent: Some(max_concurrent),
+            connections: Some(connections),
+            max_link_age: match link_age {
+                LinkAge::Learned => None,
+                LinkAge::Unlimited => Some(Duration::ZERO.into()),
+                LinkAge::AtMost(age) => Some(age.into()),
+            },
+            health_check: health_check.map(|check| check.to_string()),
+            health_interval: Some(health_interval.into()),
+            admin: self.admin,
+            status: Some(self.status),
             quiet: Some(self.quiet),
             log_format: Some(self.log_format),
             log_level: None,
@@ -185,6 +213,29 @@ fn gateway_tls(settings: &Settings) -> Result<GatewayTls, ConfigError> {
 fn grace_period(given: Option<Span>) -> Result<Duration, ConfigError> {
     let time = given.map_or(limits::DRAIN_DEADLINE, |Span(time)| time);
     if time.as_millis() > u32::MAX.into() { Err(ConfigError::GracePeriod) } else { Ok(time) }
+}
+
+fn connections(given: Option<u32>) -> Result<u32, ConfigError> {
+    match given {
+        None => Ok(2),
+        Some(number) if (1..=limits::MAX_CONNECTIONS).contains(&number) => Ok(number),
+        Some(number) => Err(ConfigError::Connections(number)),
+    }
+}
+
+fn link_age(given: Option<Span>) -> Result<LinkAge, ConfigError> {
+    match given {
+        None => Ok(LinkAge::Learned),
+        Some(Span(Duration::ZERO)) => Ok(LinkAge::Unlimited),
+        Some(Span(age)) if age >= Duration::from_secs(1) => Ok(LinkAge::AtMost(age)),
+        Some(_) => Err(ConfigError::LinkAge),
+    }
+}
+
+fn health_interval(given: Option<Span>) -> Result<Duration, ConfigError> {
+    let time = given.map_or(Duration::from_secs(10), |Span(time)| time);
+    let possible = Duration::from_millis(100)..=Duration::from_secs(24 * 60 * 60);
+    if possible.contains(&time) { Ok(time) } else { Err(ConfigError::HealthInterval) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use agent::GatewayUrl;
 use tracing::warn;
 
 use super::{check::Checked, credential, settings::Settings};
-use crate::Display;
+use crate::{Display, Sides};
 
 /// The files that are looked for are called `agent.toml`.
 const FILE_NAME: &str = "agent";
@@ -20,14 +20,14 @@ pub(super) fn connect(layers: Layers<Settings>) -> Result<(), Failure> {
     let display = display(&settings);
     begin_log(&settings, display)?;
     warn_of_insecurity(&settings);
-    let Checked { config, .. } = Checked::new(settings).map_err(Failure::configuration)?;
+    let Checked { config, admin, status, .. } = Checked::new(settings).map_err(Failure::configuration)?;
     warn_of_plain_text(&config.gateways);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::runtime)?;
     let result = runtime.block_on(async {
         let shutdown = signals::watch().map_err(Failure::runtime)?;
-        crate::run(config, display, shutdown).await
+        crate::run(config, Sides { status, admin }, display, shutdown).await
     });
     // Not waited for: a name look-up that nobody needs any more.
     runtime.shutdown_background();

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use agent::ChannelBinding;
 use clap::builder::BoolishValueParser;
@@ -107,6 +107,33 @@ pub(super) struct Settings {
     /// Requests served at a time, 0 for as many as the gateway allows [default: 0]
     #[arg(long, env = "INDRANET_MAX_CONCURRENT", value_name = "N")]
     pub(super) max_concurrent: Option<u32>,
+    /// Links to keep to the gateway at a time, 1 to 16 [default: 2]
+    #[arg(long, env = "INDRANET_CONNECTIONS", value_name = "N")]
+    pub(super) connections: Option<u32>,
+    /// Replace each link before it is this old; 0s is never [default: learned, where something cuts links at a fixed age]
+    #[arg(long, env = "INDRANET_MAX_LINK_AGE", value_name = "TIME")]
+    pub(super) max_link_age: Option<Span>,
+    /// Ask the service now and then whether it is well: a path like /healthz, a URL, or `tcp` just to connect. While it is
+    /// not, the gateway does not choose this agent [default: never]
+    #[arg(long, env = "INDRANET_HEALTH_CHECK", value_name = "CHECK")]
+    pub(super) health_check: Option<String>,
+    /// How often to ask it [default: 10s]
+    #[arg(long, env = "INDRANET_HEALTH_INTERVAL", value_name = "TIME")]
+    pub(super) health_interval: Option<Span>,
+    /// Health, metrics and status over HTTP, for operators only [default: none]
+    #[arg(long, env = "INDRANET_AGENT_ADMIN", value_name = "ADDR")]
+    pub(super) admin: Option<SocketAddr>,
+    /// Whether `agent-tunnel status` shows this agent [default: true]
+    #[arg(
+        long,
+        env = "INDRANET_STATUS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) status: Option<bool>,
     /// Log only what is wrong, and no live display on a terminal
     #[arg(
         long,
@@ -163,6 +190,12 @@ cli::layer!(Settings {
     max_retries,
     grace_period,
     max_concurrent,
+    connections,
+    max_link_age,
+    health_check,
+    health_interval,
+    admin,
+    status,
     quiet,
     log_format,
     log_level,

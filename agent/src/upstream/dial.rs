@@ -10,7 +10,7 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to speak with the service, where it has a say in it (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Offer {
+pub(crate) enum Offer {
     Http1,
     /// HTTP/2, or HTTP/1.1 if the service has no better.
     Http2,
@@ -29,7 +29,7 @@ impl Offer {
 ///
 /// # Cancel safety
 /// Dropping the future closes what was opened.
-pub(super) async fn dial(
+pub(crate) async fn dial(
     upstream: &Upstream,
     tls: &UpstreamTls,
     offer: Offer,

@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 /// What carries bytes to and from the local service.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

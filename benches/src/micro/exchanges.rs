@@ -24,7 +24,7 @@ type Gateway = InFlight<GatewayFrame, u32>;
 /// The agent's end, which receives no heads.
 type Agent = InFlight<AgentFrame, Infallible>;
 
-const GET: Opening = Opening { inline: 0, end: true, waits: false, limit: None };
+const GET: Opening = Opening { inline: 0, end: true, waits: false, repeatable: false, limit: None };
 
 pub(super) const OPERATIONS: [Operation; 4] = [
     Operation::new("exchange/gateway-table", gateway_table),
@@ -42,7 +42,7 @@ pub(super) fn settings(reader_gone: ReaderGone) -> Settings {
         reader_gone,
         response_timeout: Some(limits::RESPONSE_TIMEOUT),
         idle_timeout: Some(limits::IDLE_TIMEOUT),
-        budget: Budget::new(limits::PROCESS_BUDGET),
+        budget: Budget::new(limits::PROCESS_MEMORY),
     }
 }
 

@@ -57,7 +57,7 @@ fn turns(count: u64) -> Doing {
     let mut table = InFlight::<AgentFrame, u32>::new(unlimited, clock.now);
     let ids: Vec<Uuid> = (0..count).map(messages::id).collect();
     for id in &ids {
-        let opening = Opening { inline: 0, end: false, waits: false, limit: None };
+        let opening = Opening { inline: 0, end: false, waits: false, repeatable: false, limit: None };
         table.open(*id, opening, clock.now, |_| messages::response(*id).into()).expect("there is room");
     }
     while table.next_frame(clock.now).is_some() {}

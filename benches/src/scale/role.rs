@@ -94,26 +94,26 @@ impl Role {
     }
 
     /// A child that plays this role.
-    pub(super) fn start(self, name: &'static str, credential: &str) -> anyhow::Result<Child> {
+    pub(crate) fn start(self, name: &'static str, credential: &str) -> anyhow::Result<Child> {
         let mut command = Command::new(env::current_exe()?);
         Ok(Child::spawn(name, command.args(self.args()).env(TOKEN, credential))?)
     }
 }
 
 /// An upstream in a process of its own. It ends when it is dropped.
-pub(super) struct Service {
+pub(crate) struct Service {
     _child: Child,
     addr: SocketAddr,
 }
 
 impl Service {
-    pub(super) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let mut child = Role::Service.start("service", "")?;
         let addr = child.line()?.parse().context("the service does not say where it listens")?;
         Ok(Self { _child: child, addr })
     }
 
-    pub(super) fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 }

@@ -144,6 +144,7 @@ fn gateway_config() -> gateway::Config {
         admin: anywhere,
         domains: vec![DOMAIN.to_owned()],
         tokens: PathBuf::new(),
+        master_key_file: None,
         public_url: None,
         gateway_id: "bench".to_owned(),
         audiences: Vec::new(),
@@ -151,11 +152,12 @@ fn gateway_config() -> gateway::Config {
         limits: Limits::default(),
         edge: EdgeConfig::default(),
         tls: None,
+        reuse_port: false,
     }
 }
 
 fn anyone_with(credential: &Credential) -> Credentials {
-    let grant = Grant { secret: credential.secret.clone(), agent_ids: vec![AgentIdPattern::Any] };
+    let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
     [(credential.token.clone(), grant)].into_iter().collect()
 }
 

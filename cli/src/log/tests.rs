@@ -51,3 +51,84 @@ fn a_level_that_is_no_filter_is_named() {
     let error = subscriber(Format::Text, "session=loud", false, io::sink).err().unwrap();
     assert!(error.to_string().contains("`session=loud`"), "{error}");
 }
+
+/// A file of the test's own that is gone after it.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("indranet-audit-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        Self(directory)
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.join(name)
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path(name)).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_audit_log_has_its_events_at_every_level_and_no_others() {
+    let scratch = Scratch::new("levels");
+    let file = AuditFile::open(scratch.path("audit.log")).unwrap();
+    let sink = Sink::default();
+    let writer = sink.clone();
+    let subscriber = audited(Format::Text, "error", false, move || writer.clone(), file).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        let span = tracing::info_span!("session", cookie = "crumbs");
+        let _entered = span.enter();
+        tracing::info!(target: "audit", what = "connected", agent = "a\nb\x1b[31m", "agent connected");
+        tracing::error!("something else");
+    });
+    let lines = scratch.lines("audit.log");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in ["\"what\":\"connected\"", "\"target\":\"audit\"", "\"timestamp\":\"", r"a\nb\u001b[31m"] {
+        assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+    }
+    assert!(!lines[0].contains("crumbs"));
+    let logged = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("something else") && !logged.contains("connected"), "{logged}");
+}
+
+#[test]
+fn an_audit_log_that_was_moved_goes_on_in_a_new_file() {
+    use io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let scratch = Scratch::new("moved");
+    let file = AuditFile::open(scratch.path("audit.log")).unwrap();
+    file.make_writer().write_all(b"one\n").unwrap();
+    std::fs::rename(scratch.path("audit.log"), scratch.path("audit.log.1")).unwrap();
+    file.make_writer().write_all(b"two\n").unwrap();
+    file.make_writer().write_all(b"three\n").unwrap();
+    std::fs::remove_file(scratch.path("audit.log")).unwrap();
+    file.reopen().unwrap();
+    file.make_writer().write_all(b"four\n").unwrap();
+    assert_eq!(scratch.lines("audit.log.1"), ["one"]);
+    assert_eq!(scratch.lines("audit.log"), ["four"]);
+    let mode = std::fs::metadata(scratch.path("audit.log")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn two_processes_share_an_audit_log() {
+    use io::Write as _;
+
+    let scratch = Scratch::new("shared");
+    let [one, two] = [0; 2].map(|_| AuditFile::open(scratch.path("audit.log")).unwrap());
+    one.make_writer().write_all(b"one\n").unwrap();
+    two.make_writer().write_all(b"two\n").unwrap();
+    one.make_writer().write_all(b"three\n").unwrap();
+    assert_eq!(scratch.lines("audit.log"), ["one", "two", "three"]);
+}

@@ -8,7 +8,7 @@ mod tls;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -16,11 +16,12 @@ use ::cli::{Span, log};
 use gateway::{
     Config, EdgeConfig, Limits, Reactors, UrlTemplate,
     edge::{Policies, Size},
-    tokens::TokenFile,
+    tokens::{MasterKey, TokenFile},
 };
+use session::{LobbyLimits, Rate};
 
 pub(super) use self::error::ConfigError;
-use super::settings::Settings;
+use super::{settings::Settings, token::master_key_file};
 
 /// Settings in which nothing is missing or wrong.
 #[derive(Debug)]
@@ -29,6 +30,9 @@ pub(super) struct Checked {
     pub(super) threads: NonZeroUsize,
     pub(super) log_format: log::Format,
     pub(super) log_level: String,
+    audit_log: Option<PathBuf>,
+    /// How many attempts of an address may fail; the limits hold it as a rate.
+    max_auth_failures: u32,
     /// As it was written; [`UrlTemplate`] only makes URLs.
     public_url: Option<String>,
 }
@@ -37,6 +41,8 @@ impl Checked {
     /// Fills in defaults and checks everything that can be checked without opening a socket.
     pub(super) fn new(settings: Settings) -> Result<Self, ConfigError> {
         let domains = names::domains(&settings.domain)?;
+        let master_key_file = master_key_file(settings.master_key_file.clone());
+        let tokens = readable(settings.tokens.clone(), master_key_file.as_deref())?;
         let config = Config {
             http: settings.http.unwrap_or(everywhere(8082)),
             grpc: settings.grpc.unwrap_or(everywhere(8081)),
@@ -44,13 +50,15 @@ impl Checked {
             admin: settings.admin.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8083))),
             edge: edge(&settings, &domains)?,
             domains,
-            tokens: readable(settings.tokens.clone())?,
+            tokens,
+            master_key_file,
             public_url: settings.public_url.as_deref().map(UrlTemplate::parse).transpose()?,
             gateway_id: names::gateway_id(settings.gateway_id.clone())?,
             audiences: names::audiences(&settings.audience)?,
             ws_origins: names::origins(&settings.ws_origin)?,
             limits: limits(&settings)?,
             tls: tls::tls(&settings)?,
+            reuse_port: settings.reuse_port.unwrap_or(false),
         };
         distinct(&config)?;
         Ok(Self {
@@ -58,6 +66,8 @@ impl Checked {
             threads: threads(settings.threads)?,
             log_format: settings.log_format.unwrap_or_default(),
             log_level: settings.log_level.unwrap_or_else(|| log::DEFAULT_LEVEL.to_owned()),
+            audit_log: settings.audit_log,
+            max_auth_failures: settings.max_auth_failures.unwrap_or(LobbyLimits::FAILURES),
             public_url: settings.public_url,
         })
     }
@@ -71,12 +81,14 @@ impl Checked {
             admin,
             domains,
             tokens,
+            master_key_file,
             gateway_id,
             audiences,
             ws_origins,
             limits,
             edge,
             tls,
+            reuse_port,
             ..
         } = self.config;
         let (agent, agent_defaults) = edge.policies.into_tables();
@@ -86,8 +98,11 @@ impl Checked {
             grpc: Some(grpc),
             ws: Some(ws),
             admin: Some(admin),
+            reuse_port: Some(reuse_port),
             domain: domains,
             tokens: Some(tokens),
+            master_key_file,
+            audit_log: self.audit_log,
             public_url: self.public_url,
             gateway_id: Some(gateway_id),
             audience: audiences,
@@ -102,8 +117,20 @@ impl Checked {
             heartbeat_timeout: Some(limits.heartbeat_timeout.into()),
             grace_period: Some(limits.grace_period.into()),
             max_concurrent: Some(limits.max_concurrent),
+            body_memory: Some(Size(limits.body_memory)),
+            offline_grace: Some(limits.offline_grace.into()),
+            instances: Some(limits.instances),
+            max_sessions_per_token: Some(limits.max_sessions_per_token),
+            max_sessions_per_agent: Some(limits.max_sessions_per_agent),
+            max_auth_failures: Some(self.max_auth_failures),
             header_timeout: Some(limits.header_timeout.into()),
             keep_alive_timeout: Some(limits.keep_alive_timeout.into()),
+            drain_idle: Some(limits.drain_idle.into()),
+            max_link_age: Some(limits.max_link_age.into()),
+            max_connections: Some(limits.max_connections),
+            max_connections_per_address: Some(limits.max_connections_per_address),
+            max_unauthenticated: Some(limits.lobby.total),
+            max_unauthenticated_per_address: Some(limits.lobby.per_address),
             threads: Some(self.threads.get()),
             log_format: Some(self.log_format),
             log_level: Some(self.log_level),
@@ -122,10 +149,11 @@ fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
 }
 
-/// Loaded here only to be checked; the gateway loads the file itself, again and again.
-fn readable(tokens: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+/// Loaded here only to be checked; the gateway loads the files itself, the tokens again and again.
+fn readable(tokens: Option<PathBuf>, master_key_file: Option<&Path>) -> Result<PathBuf, ConfigError> {
     let path = tokens.ok_or(ConfigError::NoTokens)?;
-    TokenFile::load(&path)?;
+    let master = master_key_file.map(MasterKey::load).transpose()?;
+    TokenFile::load(&path)?.credentials(master.as_ref(), &path)?;
     Ok(path)
 }
 
@@ -175,14 +203,45 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
         grace_period: bounded("--grace-period", settings.grace_period, default.grace_period)?,
         max_concurrent: at_least_one("--max-concurrent", settings.max_concurrent)?
             .unwrap_or(default.max_concurrent),
+        body_memory: at_least_one("--body-memory", settings.body_memory.map(|Size(bytes)| bytes))?
+            .unwrap_or(default.body_memory),
+        offline_grace: bounded("--offline-grace", settings.offline_grace, default.offline_grace)?,
+        instances: settings.instances.unwrap_or(default.instances),
         header_timeout: positive("--header-timeout", settings.header_timeout, default.header_timeout)?,
         keep_alive_timeout: positive(
             "--keep-alive-timeout",
             settings.keep_alive_timeout,
             default.keep_alive_timeout,
         )?,
-        lobby: default.lobby,
+        drain_idle: bounded("--drain-idle", settings.drain_idle, default.drain_idle)?,
+        max_link_age: bounded("--max-link-age", settings.max_link_age, default.max_link_age)?,
+        max_connections: at_least_one("--max-connections", settings.max_connections)?
+            .unwrap_or(default.max_connections),
+        max_connections_per_address: settings
+            .max_connections_per_address
+            .unwrap_or(default.max_connections_per_address),
+        lobby: LobbyLimits {
+            total: at_least_one("--max-unauthenticated", settings.max_unauthenticated)?
+                .unwrap_or(default.lobby.total),
+            per_address: at_least_one(
+                "--max-unauthenticated-per-address",
+                settings.max_unauthenticated_per_address,
+            )?
+            .unwrap_or(default.lobby.per_address),
+            failures: failures(settings.max_auth_failures)?,
+            ..default.lobby
+        },
+        max_sessions_per_token: at_least_one("--max-sessions-per-token", settings.max_sessions_per_token)?
+            .unwrap_or(default.max_sessions_per_token),
+        max_sessions_per_agent: at_least_one("--max-sessions-per-agent", settings.max_sessions_per_agent)?
+            .unwrap_or(default.max_sessions_per_agent),
     })
+}
+
+/// A million a second is as fast as anything is counted.
+fn failures(given: Option<u32>) -> Result<Rate, ConfigError> {
+    let count = at_least_one("--max-auth-failures", given)?.unwrap_or(LobbyLimits::FAILURES);
+    Ok(LobbyLimits::failures(count.min(60_000_000)))
 }
 
 /// Times travel as milliseconds in 32 bits, and a deadline must not overflow the clock.

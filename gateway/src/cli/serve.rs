@@ -1,6 +1,6 @@
 use std::{path::PathBuf, sync::Arc};
 
-use ::cli::{Failure, Layers, Resolved, log, output, signals};
+use ::cli::{Failure, Layers, Resolved, audit::AuditFile, log, output, signals};
 use gateway::PolicySource;
 
 use super::{
@@ -14,12 +14,17 @@ const FILE_NAME: &str = "gateway";
 /// Runs a gateway until a signal ends it.
 pub(super) fn serve(layers: Layers<Settings>) -> Result<(), Failure> {
     let Resolved { settings, file } = layers.clone().resolve(FILE_NAME).map_err(Failure::configuration)?;
-    let Checked { mut config, threads, .. } = begin(settings)?;
+    let audit =
+        settings.audit_log.clone().map(AuditFile::open).transpose().map_err(Failure::configuration)?;
+    let Checked { mut config, threads, .. } = begin(settings, audit.clone())?;
     if let Some(file) = file {
         tracing::info!(file = %file.display(), "configuration file read");
         config.edge.source = Some(source(file, layers, config.domains.clone()));
     }
     super::block_on(async {
+        if let Some(audit) = audit {
+            signals::on_hangup(move || reopen(&audit)).map_err(Failure::runtime)?;
+        }
         crate::serve(config, threads, signals::watch().map_err(Failure::runtime)?).await
     })
 }
@@ -36,7 +41,7 @@ fn source(file: PathBuf, layers: Layers<Settings>, domains: Vec<String>) -> Poli
 /// Checks settings as `serve` does, prints them all, and ends.
 pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
     let Resolved { settings, file } = layers.resolve(FILE_NAME).map_err(Failure::configuration)?;
-    let settings = begin(settings)?.into_settings();
+    let settings = begin(settings, None)?.into_settings();
     let toml = output::settings(&settings).map_err(Failure::runtime)?;
     let origin = file.map_or("no file".to_owned(), |file| file.display().to_string());
     output::write(format!("configuration ok\n\n# from flags, environment and {origin}\n{toml}").as_bytes())
@@ -44,8 +49,20 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
 }
 
 /// Logging begins before the check, which may warn; a wrong level is found then as well.
-fn begin(settings: Settings) -> Result<Checked, Failure> {
+fn begin(settings: Settings, audit: Option<AuditFile>) -> Result<Checked, Failure> {
     let level = settings.log_level.as_deref().unwrap_or(log::DEFAULT_LEVEL);
-    log::init(settings.log_format.unwrap_or_default(), level).map_err(Failure::configuration)?;
+    let format = settings.log_format.unwrap_or_default();
+    match audit {
+        Some(file) => log::init_with_audit(format, level, file),
+        None => log::init(format, level),
+    }
+    .map_err(Failure::configuration)?;
     Checked::new(settings).map_err(Failure::configuration)
+}
+
+fn reopen(audit: &AuditFile) {
+    match audit.reopen() {
+        Ok(()) => tracing::info!("audit log reopened"),
+        Err(error) => tracing::error!(%error, "the audit log goes on in its old file"),
+    }
 }

@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::builder::BoolishValueParser;
 use cli::{Span, log::Format};
 use gateway::{
-    Challenge, Pages,
+    Challenge, Instances, Pages,
     edge::{AgentSettings, DefaultSettings, Size},
 };
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,17 @@ pub(crate) struct Settings {
     /// Health and metrics, for operators only [default: 127.0.0.1:8083]
     #[arg(long, env = "INDRANET_ADMIN", value_name = "ADDR")]
     pub(super) admin: Option<SocketAddr>,
+    /// Share the ports with a newer process, which takes over without losing a connection
+    #[arg(
+        long,
+        env = "INDRANET_REUSE_PORT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) reuse_port: Option<bool>,
     /// Domain under which every agent has its host name; may be repeated
     #[arg(long, env = "INDRANET_DOMAIN", value_name = "NAME", value_delimiter = ',')]
     #[serde(deserialize_with = "cli::one_or_many")]
@@ -121,6 +132,13 @@ pub(crate) struct Settings {
         value_parser = BoolishValueParser::new(),
     )]
     pub(super) redirect_to_https: Option<bool>,
+    /// The master key that secrets of derived tokens come from
+    /// [default: $CREDENTIALS_DIRECTORY/indranet-master-key, if it is there]
+    #[arg(long, env = "INDRANET_MASTER_KEY_FILE", value_name = "FILE")]
+    pub(super) master_key_file: Option<PathBuf>,
+    /// Append who comes, goes and is refused to this file, a line of JSON each [default: only the log]
+    #[arg(long, env = "INDRANET_AUDIT_LOG", value_name = "FILE")]
+    pub(super) audit_log: Option<PathBuf>,
     /// How agents are told their URL, e.g. https://{agent}.example.com [default: http://{agent}.DOMAIN:PORT, or https]
     #[arg(long, env = "INDRANET_PUBLIC_URL", value_name = "TEMPLATE")]
     pub(super) public_url: Option<String>,
@@ -174,12 +192,48 @@ pub(crate) struct Settings {
     /// Requests in progress at a time for one agent's link [default: 1024]
     #[arg(long, env = "INDRANET_MAX_CONCURRENT", value_name = "N")]
     pub(super) max_concurrent: Option<u32>,
+    /// Bytes of bodies that all requests together may hold; beyond it 503 [default: 1GiB]
+    #[arg(long, env = "INDRANET_BODY_MEMORY", value_name = "SIZE")]
+    pub(super) body_memory: Option<Size>,
+    /// How long a request waits for an agent that was lost a moment ago, 0s not at all [default: 2s]
+    #[arg(long, env = "INDRANET_OFFLINE_GRACE", value_name = "TIME")]
+    pub(super) offline_grace: Option<Span>,
+    /// Several processes with one agent id: pool shares the requests, replace keeps the newest, refuse the oldest [default: pool]
+    #[arg(long, env = "INDRANET_INSTANCES", value_name = "POLICY")]
+    pub(super) instances: Option<Instances>,
+    /// Sessions at a time with one token that has no limit of its own [default: 16384]
+    #[arg(long, env = "INDRANET_MAX_SESSIONS_PER_TOKEN", value_name = "N")]
+    pub(super) max_sessions_per_token: Option<u32>,
+    /// Sessions at a time of one agent id [default: 1024]
+    #[arg(long, env = "INDRANET_MAX_SESSIONS_PER_AGENT", value_name = "N")]
+    pub(super) max_sessions_per_agent: Option<u32>,
+    /// Failed attempts to authenticate from one address: so many at once, and so many a minute [default: 10]
+    #[arg(long, env = "INDRANET_MAX_AUTH_FAILURES", value_name = "N")]
+    pub(super) max_auth_failures: Option<u32>,
     /// How long a client may take to send its request's head [default: 10s]
     #[arg(long, env = "INDRANET_HEADER_TIMEOUT", value_name = "TIME")]
     pub(super) header_timeout: Option<Span>,
     /// How long a client's connection may rest between two requests [default: 1m 15s]
     #[arg(long, env = "INDRANET_KEEP_ALIVE_TIMEOUT", value_name = "TIME")]
     pub(super) keep_alive_timeout: Option<Span>,
+    /// How long a client's connection may rest after SIGTERM before it is closed [default: 2s]
+    #[arg(long, env = "INDRANET_DRAIN_IDLE", value_name = "TIME")]
+    pub(super) drain_idle: Option<Span>,
+    /// Age at which agents are asked to make another link, 20 % more or less; 0s for never [default: 0s]
+    #[arg(long, env = "INDRANET_MAX_LINK_AGE", value_name = "TIME")]
+    pub(super) max_link_age: Option<Span>,
+    /// Clients' connections at a time, further ones are closed at once [default: 20000]
+    #[arg(long, env = "INDRANET_MAX_CONNECTIONS", value_name = "N")]
+    pub(super) max_connections: Option<usize>,
+    /// The same for one client address, trusted proxies excepted; 0 for any [default: 0]
+    #[arg(long, env = "INDRANET_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    pub(super) max_connections_per_address: Option<usize>,
+    /// Connections on the agents' ports on which no agent was accepted yet [default: 1000]
+    #[arg(long, env = "INDRANET_MAX_UNAUTHENTICATED", value_name = "N")]
+    pub(super) max_unauthenticated: Option<usize>,
+    /// Of these, from one address [default: 64]
+    #[arg(long, env = "INDRANET_MAX_UNAUTHENTICATED_PER_ADDRESS", value_name = "N")]
+    pub(super) max_unauthenticated_per_address: Option<usize>,
     /// Threads to serve with [default: half of the cores]
     #[arg(long, env = "INDRANET_THREADS", value_name = "N")]
     pub(super) threads: Option<usize>,
@@ -215,6 +269,7 @@ cli::layer!(Settings {
     grpc,
     ws,
     admin,
+    reuse_port,
     domain,
     tokens,
     tls_cert,
@@ -231,6 +286,8 @@ cli::layer!(Settings {
     client_ca,
     require_client_cert,
     redirect_to_https,
+    master_key_file,
+    audit_log,
     public_url,
     gateway_id,
     audience,
@@ -245,8 +302,20 @@ cli::layer!(Settings {
     heartbeat_timeout,
     grace_period,
     max_concurrent,
+    body_memory,
+    offline_grace,
+    instances,
+    max_sessions_per_token,
+    max_sessions_per_agent,
+    max_auth_failures,
     header_timeout,
     keep_alive_timeout,
+    drain_idle,
+    max_link_age,
+    max_connections,
+    max_connections_per_address,
+    max_unauthenticated,
+    max_unauthenticated_per_address,
     threads,
     log_format,
     log_level,

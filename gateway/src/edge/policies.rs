@@ -1,10 +1,8 @@
-use std::{collections::HashMap, time::Duration};
-
 use proto::AgentId;
 
 use super::{
     host::{HostPattern, Hosts},
-    settings::{AgentSettings, DefaultSettings, Id, Settings, Timeout},
+    settings::{AgentSettings, DefaultSettings, Id, Settings},
 };
 
 /// What is said about agents, checked: no agent twice, no host name for two.
@@ -76,17 +74,6 @@ impl Policies {
     /// The host names of their own that agents have.
     pub(crate) fn hosts(&self) -> &Hosts {
         &self.hosts
-    }
-
-    /// How long the services of agents may take that have no time of their own.
-    pub(crate) fn response_timeout(&self) -> Option<Duration> {
-        self.defaults.response_timeout.map(|Timeout(time)| time)
-    }
-
-    /// How long the services of the other agents may take.
-    pub(crate) fn response_timeouts(&self) -> HashMap<AgentId, Duration> {
-        let agents = self.agents.iter();
-        agents.filter_map(|agent| Some((agent.id.0.clone(), agent.response_timeout?.0))).collect()
     }
 
     /// The tables again.

@@ -7,12 +7,12 @@ use std::{
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use proto::{AgentId, Fields};
+use session::{Limiter, Rate, client_key};
 
 use super::{
     access::Access,
     basic_auth::{Claim, Users},
     field_changes::FieldChanges,
-    rate::{Limiter, Rate, client_key},
     settings::{DefaultSettings, OfflineStatus},
 };
 use crate::{error::IngressError, ingress::head::Head};

@@ -2,11 +2,9 @@
 
 use cli::Span;
 use serde::{Deserialize, Serialize};
+use session::{Instances, Rate};
 
-use super::{
-    basic_auth::User, field_changes::FieldChanges, host::HostPattern, network::Network, rate::Rate,
-    size::Size,
-};
+use super::{basic_auth::User, field_changes::FieldChanges, host::HostPattern, network::Network, size::Size};
 
 mod values;
 
@@ -43,6 +41,8 @@ pub struct Settings<I, H: Default> {
     pub max_body: Option<Size>,
     /// How long the service may take to begin its answer.
     pub response_timeout: Option<Timeout>,
+    /// What becomes of other processes of the agent when one connects.
+    pub instances: Option<Instances>,
     /// What a client is told while the agent is not connected: 404, or 503.
     pub offline_status: Option<OfflineStatus>,
     /// With 503: when to try again.
@@ -74,6 +74,7 @@ impl<I, H: Default> Settings<I, H> {
             redirect_to_https: pick(&self.redirect_to_https, &below.redirect_to_https),
             max_body: pick(&self.max_body, &below.max_body),
             response_timeout: pick(&self.response_timeout, &below.response_timeout),
+            instances: pick(&self.instances, &below.instances),
             offline_status: pick(&self.offline_status, &below.offline_status),
             offline_retry_after: pick(&self.offline_retry_after, &below.offline_retry_after),
             rate_per_client: pick(&self.rate_per_client, &below.rate_per_client),

@@ -7,7 +7,7 @@ use super::*;
 const ID: Uuid = Uuid::from_u128(0x0f8f_ad5b_d9cb_469f_a165_7086_7728_950e);
 
 /// Every variant, with the row it must have.
-const TABLE: [(IngressError, u16, &str, &str); 26] = [
+const TABLE: [(IngressError, u16, &str, &str); 27] = [
     (IngressError::BadHost, 400, "bad_host", "3"),
     (IngressError::BadRequest, 400, "bad_request", "3"),
     (IngressError::BadTarget, 400, "bad_target", "3"),
@@ -17,6 +17,7 @@ const TABLE: [(IngressError, u16, &str, &str); 26] = [
     (IngressError::MethodNotAllowed, 405, "method_not_allowed", "12"),
     (IngressError::Misdirected, 421, "misdirected_request", "14"),
     (IngressError::AgentNotFound, 404, "agent_not_found", "5"),
+    (IngressError::AgentUnhealthy, 503, "agent_unhealthy", "14"),
     (IngressError::AgentOffline { retry_after: None }, 404, "agent_offline", "5"),
     (IngressError::AgentOffline { retry_after: Some(Duration::from_secs(7)) }, 503, "agent_offline", "14"),
     (
@@ -140,7 +141,7 @@ fn retry_after_is_there_where_waiting_helps() {
             IngressError::AgentOffline { retry_after: Some(_) } => Some("7"),
             IngressError::RateLimited { .. } => Some("3"),
             IngressError::Overloaded => Some("1"),
-            IngressError::Draining => Some("5"),
+            IngressError::Draining | IngressError::AgentUnhealthy => Some("5"),
             _ => None,
         };
         let sent = response.headers().get("retry-after").map(|value| value.to_str().unwrap());

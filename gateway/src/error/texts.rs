@@ -59,6 +59,10 @@ pub(super) const ACME: Text = Text {
     happened: "An authority for certificates looked whether this host name leads here.",
     advice: "There is nothing to do.",
 };
+pub(super) const UNHEALTHY: Text = Text {
+    happened: "The service behind this host name fails its health check.",
+    advice: "Try again later; if it is yours, see the log of its agent.",
+};
 pub(super) const HTTPS_ONLY: Text = Text {
     happened: "This address is served over https only.",
     advice: "Ask again at the address in the Location header.",

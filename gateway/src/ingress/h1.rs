@@ -4,19 +4,17 @@
 //! order, interim responses, a body that was announced and not yet asked for), and two passes through a library's queues
 //! cost more than everything else that is done for a small request.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::BytesMut;
 use http1::{CONTINUE, Expectation, HeadError, RequestHead, Version};
-use link::Opened;
-use proto::{Feature, GatewayFrame, HttpVersion};
-use session::{Exchange, ResponseHead};
-use tokio_util::sync::CancellationToken;
+use proto::{Feature, HttpVersion};
+use session::{Attempt, Exchange, OpenedExchange, ResponseHead, Session};
 use tracing::debug;
 use uuid::Uuid;
 
 use super::{
-    Ingress,
+    Ingress, Route, aborted,
     answer::Relayed,
     head::{Head, Target},
 };
@@ -25,6 +23,7 @@ use crate::{
     edge::Policy,
     error::{Asked, IngressError},
     metrics::{Observation, RequestMetrics},
+    pause::Pause,
     socket::Socket,
 };
 use connection::Connection;
@@ -48,6 +47,8 @@ pub(crate) struct Patience {
     pub(crate) head: Duration,
     /// For the next request of a connection.
     pub(crate) keep_alive: Duration,
+    /// For the next request of a connection that shall end.
+    pub(crate) rest: Duration,
     /// For a client that takes nothing; `None` is for ever.
     pub(crate) write: Option<Duration>,
 }
@@ -77,8 +78,8 @@ pub(super) enum Ended {
     Unread,
 }
 
-/// Serves one connection, of which `input` was read already, until either side ends it. Once `pause` is cancelled it ends with
-/// the response that is in progress.
+/// Serves one connection, of which `input` was read already, until either side ends it. `pause` has it end
+/// with a response.
 ///
 /// # Cancel safety
 /// Dropping the future closes the connection and cancels its request.
@@ -88,13 +89,14 @@ pub(crate) async fn serve(
     client: Client,
     ingress: Arc<Ingress>,
     patience: Patience,
-    pause: CancellationToken,
+    pause: Pause,
 ) {
     let mut connection = Connection::new(socket, input, patience, pause);
     match run(&mut connection, &client, &ingress).await {
         // What is closed behind unread bytes is reset, and the answer may be lost on its way.
-        Ok(Ended::Unread) => connection.linger(LINGER).await,
-        Ok(Ended::Read) => connection.close(LINGER).await,
+        // The client of a connection that ends unexpectedly may have sent more by now.
+        Ok(ended) if ended == Ended::Unread || connection.is_leaving() => connection.linger(LINGER).await,
+        Ok(_read) => connection.close(LINGER).await,
         Err(broken) => debug!(peer = %client.addr, %broken, "connection ended"),
     }
 }
@@ -123,7 +125,7 @@ async fn exchange(
 ) -> Result<Next, Broken> {
     let (version, keep_alive, body) = (head.version, head.keep_alive, head.body);
     let mut request = Request::new(ingress, Asked::of(&head.method, &head.fields));
-    let Underway { opened, upload, policy } = match open(connection, head, request.id, client, ingress) {
+    let underway = match open(connection, head, &mut request, client).await? {
         Ok(underway) => underway,
         Err(error) => {
             // Behind CONNECT its client may have begun to speak of other things.
@@ -131,34 +133,83 @@ async fn exchange(
             return request.refuse(connection, &error, version, keep_alive).await;
         }
     };
-    request.policy = policy;
-    let mut relay = Relay::new(opened, upload, version, keep_alive);
-    match relay.run(connection, &mut request).await? {
-        Verdict::Reuse => Ok(Next::Request),
-        Verdict::Close(ended) => Ok(Next::Close(ended)),
-        Verdict::Refuse(error) => {
-            let keep_alive = relay.may_reuse();
-            drop(relay);
-            request.refuse(connection, &error, version, keep_alive).await
-        }
+    let Underway { opened, attempt, upload } = underway;
+    let mut relay = Relay::new(opened, attempt, upload, version, keep_alive);
+    loop {
+        let error = match relay.run(connection, &mut request).await? {
+            Verdict::Reuse => return Ok(Next::Request),
+            Verdict::Close(ended) => return Ok(Next::Close(ended)),
+            Verdict::Refuse(error) => error,
+            Verdict::Failed(abort) => {
+                let again = relay.again(&ingress.dispatcher, &abort);
+                match unless_left(connection, again).await? {
+                    true => continue,
+                    false => aborted(abort),
+                }
+            }
+        };
+        let keep_alive = relay.may_reuse();
+        drop(relay);
+        return request.refuse(connection, &error, version, keep_alive).await;
     }
 }
 
 /// A request that is on its way to its agent.
 struct Underway {
-    opened: Opened<GatewayFrame, ResponseHead>,
+    opened: OpenedExchange,
+    attempt: Attempt,
     upload: Upload,
-    policy: Option<Arc<Policy>>,
 }
 
 /// Opens the exchange with what of the body is there already.
-fn open(
+///
+/// # Errors
+/// [`Broken`] if the client leaves meanwhile; within it what the client is told instead.
+async fn open(
     connection: &mut Connection,
     head: RequestHead,
-    id: Uuid,
+    request: &mut Request<'_>,
+    client: &Client,
+) -> Result<Result<Underway, IngressError>, Broken> {
+    let ingress = request.ingress;
+    let (route, head, upload) = match prepare(head, client, ingress) {
+        Ok(prepared) => prepared,
+        Err(error) => return Ok(Err(error)),
+    };
+    request.policy.clone_from(&route.admission.policy);
+    let session =
+        match unless_left(connection, ingress.session(&route.agent_id, route.admission.offline())).await? {
+            Ok(session) => session,
+            Err(error) => return Ok(Err(error)),
+        };
+    let (head, mut upload) = agree(connection, &session, head, upload);
+    let begun = match upload.begin(connection.input(), session.inline_limit()) {
+        Ok(begun) => begun,
+        Err(error) => return Ok(Err(error)),
+    };
+    let opening = ingress.open(request.id, session, route, head, begun);
+    Ok(unless_left(connection, opening).await?.map(|(mut opened, attempt)| {
+        upload.attach(opened.sender.take());
+        Underway { opened, attempt, upload }
+    }))
+}
+
+/// Waits for something, for as long as the client waits.
+async fn unless_left<T>(connection: &mut Connection, wanted: impl Future<Output = T>) -> Result<T, Broken> {
+    let mut wanted = pin!(wanted);
+    poll_fn(|cx| match wanted.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending => connection.poll_left(cx).map(|()| Err(Broken::ClientLeft)),
+    })
+    .await
+}
+
+/// Reads the head, and finds the agent.
+fn prepare(
+    head: RequestHead,
     client: &Client,
     ingress: &Ingress,
-) -> Result<Underway, IngressError> {
+) -> Result<(Route, Head, Upload), IngressError> {
     if head.expectation == Expectation::Unknown {
         return Err(IngressError::ExpectationFailed);
     }
@@ -175,21 +226,27 @@ fn open(
         expect_continue: upload.is_expected(),
     };
     let route = ingress.route(&mut head, client)?;
-    let policy = route.admission.policy.clone();
-    if upload.is_expected() && !route.session.knows(Feature::Informational) {
+    upload.limit(route.admission.body);
+    Ok((route, head, upload))
+}
+
+/// Asks the agent only for what it knows.
+fn agree(
+    connection: &mut Connection,
+    session: &Session,
+    mut head: Head,
+    mut upload: Upload,
+) -> (Head, Upload) {
+    if upload.is_expected() && !session.knows(Feature::Informational) {
         upload.become_plain();
         head.expect_continue = false;
         connection.output().write(|out| out.extend_from_slice(CONTINUE));
     }
-    if upload.is_upgrade() && !route.session.knows(Feature::Upgrade) {
+    if upload.is_upgrade() && !session.knows(Feature::Upgrade) {
         upload.become_plain();
         head.upgrade = None;
     }
-    upload.limit(route.admission.body);
-    let begun = upload.begin(connection.input(), route.session.inline_limit())?;
-    let mut opened = ingress.open(id, route, head, begun)?;
-    upload.attach(opened.sender.take());
-    Ok(Underway { opened, upload, policy })
+    (head, upload)
 }
 
 /// A request, as far as answering it goes.

@@ -10,9 +10,9 @@ use http::{
 };
 use hyper::{body::Incoming, ext::Protocol, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use link::{Beginning, Ending, Opened};
+use link::{Abort, Beginning, Ending, Opened};
 use proto::{Feature, Fields, HttpVersion, TargetForm, limits};
-use session::ResponseHead;
+use session::{Attempt, OpenedExchange, ResponseHead};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use uuid::Uuid;
@@ -145,7 +145,8 @@ async fn forward(
     let (mut head, mut body) = head(request)?;
     let is_upgrade = head.upgrade.is_some();
     let route = ingress.route(&mut head, client)?;
-    if is_upgrade && !route.session.knows(Feature::Upgrade) {
+    let session = ingress.session(&route.agent_id, route.admission.offline()).await?;
+    if is_upgrade && !session.knows(Feature::Upgrade) {
         return Err(IngressError::MethodNotAllowed);
     }
     let policy = route.admission.policy.clone();
@@ -153,26 +154,23 @@ async fn forward(
     let (begun, rest) = if is_upgrade {
         (Begun::default(), None)
     } else {
-        begin(&mut body, route.session.inline_limit(), &mut limit)?
+        begin(&mut body, session.inline_limit(), &mut limit)?
     };
-    let Opened { sender, mut receiver } = ingress.open(id, route, head, begun)?;
-    let switch = match (switch_to, sender) {
-        (Some(on), Some(sender)) => Some(tunnel::Switch { on, sender }),
-        (_, Some(sender)) => {
+    let (opened, attempt) = ingress.open(id, session, route, head, begun).await?;
+    let (opened, head) = match opened.sender {
+        // A body that goes on is taken from the client as it comes, and could not be sent twice.
+        Some(sender) if switch_to.is_none() => {
             let (chunk, ending) = rest.unwrap_or_default();
             let rest = Rest { body, limit, chunk, ending };
             ingress.uploads.spawn(upload::run(rest, sender, Arc::clone(&ingress.metrics)));
-            None
+            let mut opened = Opened { sender: None, receiver: opened.receiver };
+            let head = final_head(&mut opened).await.map_err(aborted)?;
+            (opened, head)
         }
-        _ => None,
+        sender => answered(ingress, Opened { sender, receiver: opened.receiver }, attempt).await?,
     };
-    // hyper's server cannot send interim responses.
-    let head = loop {
-        let head = receiver.head().await.map_err(aborted)?;
-        if !head.interim {
-            break head;
-        }
-    };
+    let Opened { sender, receiver } = opened;
+    let switch = switch_to.zip(sender).map(|(on, sender)| tunnel::Switch { on, sender });
     if head.upgrade.is_some() != (is_upgrade && head.status == http::StatusCode::SWITCHING_PROTOCOLS) {
         return Err(IngressError::UpstreamBadResponse);
     }
@@ -181,6 +179,33 @@ async fn forward(
         return Err(IngressError::UpstreamBadResponse);
     }
     Ok((head, receiver, policy, switch))
+}
+
+/// Waits for the answer to a request that is whole, and sends it again where that is safe.
+async fn answered(
+    ingress: &Ingress,
+    mut opened: OpenedExchange,
+    mut attempt: Attempt,
+) -> Result<(OpenedExchange, ResponseHead), IngressError> {
+    loop {
+        match final_head(&mut opened).await {
+            Ok(head) => return Ok((opened, head)),
+            Err(abort) => {
+                let again = ingress.dispatcher.again(&mut attempt, &abort, true).await;
+                opened = again.ok_or_else(|| aborted(abort))?;
+            }
+        }
+    }
+}
+
+/// hyper's server cannot send interim responses.
+async fn final_head(opened: &mut OpenedExchange) -> Result<ResponseHead, Abort> {
+    loop {
+        let head = opened.receiver.head().await?;
+        if !head.interim {
+            return Ok(head);
+        }
+    }
 }
 
 /// What of a body is there, and what of that did not fit.

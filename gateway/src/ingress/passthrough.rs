@@ -8,7 +8,6 @@ use link::Opened;
 use proto::{
     AgentId, Feature, HttpVersion, TargetForm, TunnelRequest, id_text, limits, tunnel_close::Reason,
 };
-use session::ResponseHead;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -24,6 +23,7 @@ use uuid::Uuid;
 use super::{
     Ingress, aborted,
     download::{Download, Expected, Part},
+    unsent,
 };
 use crate::{client::Client, error::IngressError, metrics::Outcome};
 
@@ -89,13 +89,23 @@ async fn open(
     if !ingress.edge.lets_pass(agent_id, client) {
         return Err(IngressError::Forbidden);
     }
-    let session = ingress.registry.pick(agent_id.as_str());
-    let session = session.ok_or(IngressError::AgentOffline { retry_after: None })?;
+    let session = ingress.session(agent_id, None).await?;
     if !session.knows(Feature::Passthrough) {
         return Err(IngressError::UpstreamRefused);
     }
-    let Opened { sender, mut receiver } = ingress.call(&session, id, request(id, name, client))?;
-    let head: ResponseHead = receiver.head().await.map_err(aborted)?;
+    let opened = ingress.dispatcher.open(session, id, request(id, name, client)).await;
+    let (mut opened, mut attempt) = opened.map_err(|unavailable| unsent(unavailable, None))?;
+    let head = loop {
+        match opened.receiver.head().await {
+            Ok(head) => break head,
+            // Nothing that the client said has been sent yet.
+            Err(abort) => {
+                let again = ingress.dispatcher.again(&mut attempt, &abort, true).await;
+                opened = again.ok_or_else(|| aborted(abort))?;
+            }
+        }
+    };
+    let Opened { sender, receiver } = opened;
     match sender {
         Some(sender) if head.status == StatusCode::SWITCHING_PROTOCOLS => Ok((receiver, sender)),
         _ => Err(IngressError::UpstreamBadResponse),

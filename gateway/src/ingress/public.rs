@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::Pin, sync::Arc};
 use bytes::{Buf as _, BytesMut};
 use http1::{Preface, is_h2_preface};
 use tokio::{io::AsyncRead, net::TcpStream, time::timeout};
-use tokio_util::{io::poll_read_buf, sync::CancellationToken};
+use tokio_util::io::poll_read_buf;
 use tracing::{debug, warn};
 
 use super::{
@@ -18,8 +18,9 @@ use crate::{
     acme,
     client::Client,
     edge::proxy_protocol::{self, Header},
+    pause::Pause,
     socket::{Rewound, Socket},
-    tls::{self, Door, Hello},
+    tls::{self, Hello, Security},
 };
 
 /// Room for the first bytes, which are a request as a rule.
@@ -55,14 +56,14 @@ enum Version {
 pub(crate) async fn serve(
     stream: TcpStream,
     client: Client,
-    door: Door,
+    security: Security,
     ingress: Arc<Ingress>,
     patience: Patience,
-    pause: CancellationToken,
+    pause: Pause,
 ) {
     let begun = tokio::select! {
-        begun = timeout(patience.head, begin(stream, client, &door, &ingress)) => begun.unwrap_or(None),
-        () = pause.cancelled() => None,
+        begun = timeout(patience.head, begin(stream, client, &security, &ingress)) => begun.unwrap_or(None),
+        () = pause.until_rest() => None,
     };
     match begun {
         None => {}
@@ -70,7 +71,7 @@ pub(crate) async fn serve(
             Box::pin(passthrough::serve(sealed, ingress, patience.write)).await;
         }
         Some(Start::Http(Begun { socket, read, client, version: Version::Two })) => {
-            Box::pin(h2::serve(socket, read.freeze(), client, ingress, patience, pause)).await;
+            Box::pin(h2::serve(socket, read.freeze(), client, ingress, patience, pause.answered())).await;
         }
         Some(Start::Http(Begun { socket, read, client, version: Version::One })) => {
             h1::serve(socket, read, client, ingress, patience, pause).await;
@@ -79,19 +80,24 @@ pub(crate) async fn serve(
 }
 
 /// `None` if the client left without a word, or something else was said than there should be.
-async fn begin(mut stream: TcpStream, client: Client, door: &Door, ingress: &Ingress) -> Option<Start> {
+async fn begin(
+    mut stream: TcpStream,
+    client: Client,
+    security: &Security,
+    ingress: &Ingress,
+) -> Option<Start> {
     let mut read = BytesMut::new();
     let client = if ingress.edge.expects_proxy_header(&client) {
         introduced(&mut stream, &mut read, client, ingress).await?
     } else {
         client
     };
-    while !matches!(door, Door::Plain) && read.is_empty() {
+    while !matches!(security, Security::Plain) && read.is_empty() {
         if fill(&mut stream, &mut read).await? == 0 {
             return None;
         }
     }
-    if read.first().is_none_or(|first| door.takes_plain(*first)) {
+    if read.first().is_none_or(|first| security.takes_plain(*first)) {
         let version = preface(&mut stream, &mut read).await?;
         return Some(Start::Http(Begun { socket: Socket::Plain(stream), read, client, version }));
     }
@@ -106,7 +112,7 @@ async fn begin(mut stream: TcpStream, client: Client, door: &Door, ingress: &Ing
     {
         return Some(Start::Sealed(Sealed { stream, read: read.freeze(), name, agent_id, client }));
     }
-    secured(Rewound::new(read.freeze(), stream), client, door).await.map(Start::Http)
+    secured(Rewound::new(read.freeze(), stream), client, security).await.map(Start::Http)
 }
 
 /// The name that a client asks for. A greeting that is none is answered by whoever opens it.
@@ -124,8 +130,8 @@ async fn asked_for(stream: &mut TcpStream, read: &mut BytesMut) -> Option<Option
 }
 
 /// Agrees on keys, and on a version along the way. Without ALPN it is HTTP/1, whatever else the client says then.
-async fn secured(stream: Rewound<TcpStream>, client: Client, door: &Door) -> Option<Begun> {
-    let stream = match door.handshake(stream).await {
+async fn secured(stream: Rewound<TcpStream>, client: Client, security: &Security) -> Option<Begun> {
+    let stream = match security.handshake(stream).await {
         Ok(stream) => stream,
         Err(error) => {
             debug!(peer = %client.addr, %error, "no TLS handshake");

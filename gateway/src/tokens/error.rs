@@ -82,4 +82,61 @@ pub enum TokenFileError {
         /// The entry.
         id: TokenId,
     },
+    /// An entry has something in it that cannot be.
+    #[error("token {id} in {} has {what}", path.display())]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        id: TokenId,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// There is no such entry.
+    #[error("there is no token {id} in {}; `gateway-tunnel token list` shows which there are", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        id: TokenId,
+    },
+    /// A token that was withdrawn gets no new key.
+    #[error("token {id} in {} is revoked; make another with `gateway-tunnel token new`", path.display())]
+    Revoked {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        id: TokenId,
+    },
+    /// The secret of an entry cannot be known.
+    #[error(
+        "token {id} in {} is derived from a master key; name it with --master-key-file FILE",
+        path.display()
+    )]
+    NoMasterKey {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        id: TokenId,
+    },
+    /// The file is valid, but written in a way that no command can change.
+    #[error("{} does not write its tokens as [[token]] tables; change it by hand", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The master key cannot be read.
+    #[error("cannot read the master key {}; `gateway-tunnel key new --out FILE` makes one", path.display())]
+    ReadMasterKey {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The master key is none.
+    #[error("{} is not a master key: that is 32 bytes in base64url or hexadecimal", path.display())]
+    MasterKey {
+        /// The file.
+        path: PathBuf,
+    },
 }

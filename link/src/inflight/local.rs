@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{InFlight, OpenError, Opening, ReaderGone};
 use crate::{
     Abort,
+    budget::{Held, LinkBudget},
     exchange::{End, Ours, Theirs, register, wake},
 };
 
@@ -31,15 +32,15 @@ impl<F: Frame, H> InFlight<F, H> {
         head: impl FnOnce(u32) -> F,
     ) -> Result<(), OpenError> {
         self.may_open(id)?;
-        let Opening { inline, end, waits, limit } = opening;
+        let Opening { inline, end, waits, repeatable, limit } = opening;
+        let held = self.admit(!end, limits::EXTRA_WINDOW)?;
         let ours = if end { Ours::Closed } else { Ours::Open };
         let mut exchange = self.exchange(ours, Theirs::Idle, now);
-        if self.budget.reserve(limits::EXTRA_WINDOW) {
-            exchange.extra = limits::EXTRA_WINDOW;
-            exchange.window.widen(limits::EXTRA_WINDOW);
-        }
+        exchange.held = held;
+        exchange.repeatable = repeatable;
+        exchange.window.widen(held.extra());
         exchange.credit.take(inline);
-        exchange.head_out = Some(head(exchange.extra));
+        exchange.head_out = Some(head(held.extra()));
         exchange.has_writer = !end;
         exchange.response_timeout = self.settings.response_timeout.into_iter().chain(limit).min();
         exchange.head_due = exchange.response_timeout.filter(|_| end || waits).map(|limit| now + limit);
@@ -61,21 +62,19 @@ impl<F: Frame, H> InFlight<F, H> {
         now: Instant,
     ) -> Result<(), OpenError> {
         self.may_open(id)?;
+        let held = self.admit(true, if end { 0 } else { limits::EXTRA_WINDOW })?;
         let mut exchange = self.exchange(Ours::Idle, if end { Theirs::Closed } else { Theirs::Open }, now);
         exchange.handed_over = true;
+        exchange.held = held;
         // The peer's own bounds on its credit and its inline body hold from the first frame on.
         let bad = exchange.credit.grant(credit).is_err() || exchange.window.on_received(body.len()).is_err();
         exchange.chunks.push(body);
-        let widen = !end && self.budget.reserve(limits::EXTRA_WINDOW);
-        if widen {
-            exchange.extra = limits::EXTRA_WINDOW;
-            exchange.window.widen(limits::EXTRA_WINDOW);
-        }
+        exchange.window.widen(held.extra());
         self.insert(id, exchange);
         if bad {
             self.abort(id, Reason::FlowControl, "the request's own credit or body is out of bounds");
-        } else if widen {
-            self.push_window(id, limits::EXTRA_WINDOW);
+        } else if held.extra() > 0 {
+            self.push_window(id, held.extra());
         }
         Ok(())
     }
@@ -233,6 +232,12 @@ impl<F: Frame, H> InFlight<F, H> {
         self.settle(id);
     }
 
+    /// Memory for one more exchange.
+    fn admit(&mut self, sends_body: bool, extra: u32) -> Result<Held, OpenError> {
+        let base = LinkBudget::base(self.settings.recv_window, sends_body);
+        self.budget.admit(base, extra).ok_or(OpenError::Memory)
+    }
+
     fn queue_head(&mut self, id: Uuid, inline: usize) {
         if inline <= SMALL_HEAD {
             self.lanes.push_head(id);
@@ -248,9 +253,8 @@ impl<F: Frame, H> InFlight<F, H> {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         let mut grant = exchange.window.on_consumed(bytes).unwrap_or(0);
         if let Some(growth) = exchange.window.wanted_growth(bytes, now, min_rtt)
-            && self.budget.reserve(growth)
+            && self.budget.grow(&mut exchange.held, growth)
         {
-            exchange.extra += growth;
             exchange.window.widen(growth);
             grant += growth;
         }

@@ -36,6 +36,7 @@ impl<F: Frame, H> InFlight<F, H> {
         credit: u32,
         now: Instant,
     ) -> Outcome {
+        self.trust.on_heard(now);
         let Some(exchange) = self.live(id) else { return Ok(()) };
         if exchange.theirs != Theirs::Idle {
             return self.violation(id, Violation::protocol("a second head"), now);
@@ -56,6 +57,7 @@ impl<F: Frame, H> InFlight<F, H> {
     /// # Errors
     /// See [`InFlight::on_head`].
     pub fn on_interim(&mut self, id: Uuid, head: H, proceed: bool, now: Instant) -> Outcome {
+        self.trust.on_heard(now);
         let Some(exchange) = self.live(id) else { return Ok(()) };
         if exchange.theirs != Theirs::Idle {
             return self.violation(id, Violation::protocol("an interim response behind the head"), now);
@@ -86,6 +88,7 @@ impl<F: Frame, H> InFlight<F, H> {
     /// # Errors
     /// See [`InFlight::on_head`].
     pub fn on_data(&mut self, data: TunnelData, now: Instant) -> Outcome {
+        self.trust.on_heard(now);
         let Ok(id) = parse_id(&data.id) else { return self.strike("an id that is not a UUID", now) };
         if data.chunk.is_empty() && !data.end_stream {
             return self.strike("an empty chunk", now);
@@ -104,6 +107,7 @@ impl<F: Frame, H> InFlight<F, H> {
     /// # Errors
     /// See [`InFlight::on_head`].
     pub fn on_close(&mut self, close: TunnelClose, now: Instant) -> Outcome {
+        self.trust.on_heard(now);
         let Ok(id) = parse_id(&close.id) else { return self.strike("an id that is not a UUID", now) };
         // A reason from a later version is an abort: only DONE may look like an end.
         let reason = Reason::try_from(close.reason).unwrap_or(Reason::Internal);
@@ -150,6 +154,7 @@ impl<F: Frame, H> InFlight<F, H> {
     /// # Errors
     /// See [`InFlight::on_head`].
     pub fn on_window(&mut self, window: &TunnelWindow, now: Instant) -> Outcome {
+        self.trust.on_heard(now);
         let Ok(id) = parse_id(&window.id) else { return self.strike("an id that is not a UUID", now) };
         let Some(exchange) = self.live(id) else { return Ok(()) };
         if exchange.credit.grant(window.credit).is_err() {
@@ -169,6 +174,7 @@ impl<F: Frame, H> InFlight<F, H> {
         control: ControlMessage,
         now: Instant,
     ) -> Result<Option<Duration>, TooManyViolations> {
+        self.trust.on_heard(now);
         if control.payload.len() > limits::MAX_PING_PAYLOAD {
             return self.strike("a control payload over 64 bytes", now).map(|()| None);
         }

@@ -7,6 +7,9 @@ use proto::{
 
 use super::*;
 
+/// Enough for the exchanges of both ends, and for some of the credit that they would like.
+const BUDGET: u64 = 2 * 1024 * 1024;
+
 type Gateway = InFlight<GatewayFrame, u32>;
 type Agent = InFlight<AgentFrame, std::convert::Infallible>;
 
@@ -100,7 +103,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 impl Pair {
     fn new() -> Self {
-        let budget = Budget::new(1024 * 1024);
+        let budget = Budget::new(BUDGET);
         let now = Instant::now();
         Self {
             gateway: InFlight::new(settings(ReaderGone::Cancel, &budget), now),
@@ -296,10 +299,7 @@ impl Pair {
 
     fn check(&self) -> Result<(), TestCaseError> {
         prop_assert!(self.gateway.active() <= 4 && self.agent.active() <= 4);
-        prop_assert_eq!(
-            self.budget.left() + self.gateway.budget.used() + self.agent.budget.used(),
-            1024 * 1024
-        );
+        prop_assert_eq!(self.budget.left() + self.gateway.budget.used() + self.agent.budget.used(), BUDGET);
         for known in &self.exchanges {
             for transfer in [&known.request, &known.response] {
                 prop_assert!(transfer.received <= transfer.sent);
@@ -328,7 +328,7 @@ impl Pair {
         self.carry();
         prop_assert_eq!((self.gateway.active(), self.agent.active()), (0, 0));
         prop_assert!(self.gateway.exchanges.is_empty() && self.agent.exchanges.is_empty());
-        prop_assert_eq!(self.budget.left(), 1024 * 1024);
+        prop_assert_eq!(self.budget.left(), BUDGET);
         prop_assert!(self.gateway.strikes.count() == 0 && self.agent.strikes.count() == 0);
         Ok(())
     }
@@ -362,7 +362,7 @@ proptest! {
     /// Whatever a peer sends, the table stays within its bounds, and closing it leaves nothing in progress.
     #[test]
     fn a_hostile_peer_costs_only_its_own_link(frames in prop::collection::vec((0u8..6, 0u128..4, 0usize..40_000, any::<bool>()), 0..200)) {
-        let budget = Budget::new(1024 * 1024);
+        let budget = Budget::new(BUDGET);
         let now = Instant::now();
         let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
         for id in 1..4u128 {
@@ -392,13 +392,13 @@ proptest! {
             table.on_reader_gone(Uuid::from_u128(id));
         }
         prop_assert!(table.exchanges.is_empty());
-        prop_assert_eq!(budget.left(), 1024 * 1024);
+        prop_assert_eq!(budget.left(), BUDGET);
     }
 }
 
 #[test]
 fn a_silent_peer_is_given_up_at_the_limit_and_told() {
-    let budget = Budget::new(0);
+    let budget = Budget::new(3 * 64 * 1024);
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     let id = Uuid::from_u128(1);
@@ -421,7 +421,7 @@ fn a_silent_peer_is_given_up_at_the_limit_and_told() {
 
 #[test]
 fn control_frames_leave_before_bodies_and_bodies_take_turns() {
-    let budget = Budget::new(0);
+    let budget = Budget::new(BUDGET);
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     for id in 1..=2u128 {
@@ -448,7 +448,7 @@ fn control_frames_leave_before_bodies_and_bodies_take_turns() {
 
 #[test]
 fn an_abort_before_hand_over_sends_nothing() {
-    let budget = Budget::new(0);
+    let budget = Budget::new(3 * 64 * 1024);
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     let id = Uuid::from_u128(1);
@@ -464,7 +464,7 @@ fn an_abort_before_hand_over_sends_nothing() {
 
 #[test]
 fn a_ping_is_answered_once_however_many_arrive() {
-    let budget = Budget::new(0);
+    let budget = Budget::new(3 * 64 * 1024);
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     for payload in 0..10_000u16 {
@@ -476,7 +476,7 @@ fn a_ping_is_answered_once_however_many_arrive() {
 
 #[test]
 fn spending_credit_one_does_not_have_closes_the_link_the_third_time() {
-    let budget = Budget::new(0);
+    let budget = Budget::new(3 * 64 * 1024);
     let now = Instant::now();
     let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
     let mut outcomes = Vec::new();
@@ -495,4 +495,52 @@ fn spending_credit_one_does_not_have_closes_the_link_the_third_time() {
         outcomes.push(table.on_data(data(), now).is_ok());
     }
     assert_eq!(outcomes, [true, true, false]);
+}
+
+#[test]
+fn an_exchange_without_memory_does_not_begin() {
+    let budget = Budget::new(2 * 64 * 1024);
+    let now = Instant::now();
+    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
+    let open = |table: &mut Gateway, id: u128, end| {
+        let opening = Opening { end, ..Opening::default() };
+        table.open(Uuid::from_u128(id), opening, now, |_| TunnelRequest::default().into())
+    };
+    assert_eq!(open(&mut table, 1, false), Err(OpenError::Memory), "a body needs room for what waits");
+    assert_eq!(open(&mut table, 2, true), Ok(()));
+    assert_eq!(open(&mut table, 3, true), Ok(()));
+    assert_eq!(open(&mut table, 4, true), Err(OpenError::Memory));
+    table.on_reader_gone(Uuid::from_u128(2));
+    assert_eq!(open(&mut table, 4, true), Ok(()));
+    drop(table);
+    assert_eq!(budget.left(), 2 * 64 * 1024);
+}
+
+#[test]
+fn a_peer_in_doubt_loses_what_can_be_repeated_and_has_no_head() {
+    let budget = Budget::new(BUDGET);
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), start);
+    let ids = [1, 2, 3].map(Uuid::from_u128);
+    for (id, repeatable) in ids.into_iter().zip([true, true, false]) {
+        let opening = Opening { end: true, repeatable, ..Opening::default() };
+        table.open(id, opening, start, |_| TunnelRequest::default().into()).unwrap();
+    }
+    while table.next_frame(start).is_some() {}
+    table.on_head(ids[0], 200, Bytes::new(), false, 0, at(10)).unwrap();
+    assert_eq!(table.examine(at(1_000)), Doubt::Sure);
+    assert_eq!(table.examine(at(1_010)), Doubt::Ask);
+    assert!(table.next_frame(at(1_010)).is_some(), "a PING");
+    assert_eq!(table.examine(at(3_009)), Doubt::Asked);
+    assert!(matches!(table.examine(at(3_010)), Doubt::Suspect(_)));
+    table.give_up_unanswered();
+    let outcome = |table: &mut Gateway, id| match table.poll_head(id, &cx()) {
+        std::task::Poll::Ready(Ok(_)) => "head",
+        std::task::Poll::Ready(Err(Abort::Unheard)) => "unheard",
+        _ => "waits",
+    };
+    assert_eq!(ids.map(|id| outcome(&mut table, id)), ["head", "unheard", "waits"]);
+    table.on_control(proto::ControlMessage::pong(Bytes::new(), 0), at(3_100)).unwrap();
+    assert_eq!(table.examine(at(3_200)), Doubt::Sure);
 }

@@ -167,6 +167,9 @@ pub struct ConnectError {
     pub retry_after_ms: u32,
     #[prost(int64, tag = "5")]
     pub server_time: i64,
+    /// HMAC-SHA256(secret, skew transcript), with CODE_CLOCK_SKEW only: whose time it is
+    #[prost(bytes = "bytes", tag = "6")]
+    pub server_signature: ::prost::bytes::Bytes,
 }
 /// Nested message and enum types in `ConnectError`.
 pub mod connect_error {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::credentials::{AgentIdPattern, Grant};
+use crate::credentials::{AgentIdPattern, Grant, Previous, Withdrawn};
 
 const CLOCK: i64 = 1_790_000_000_000;
 const HOST: &str = "tunnel.example.com";
@@ -9,8 +9,13 @@ fn secret() -> Secret {
 }
 
 fn authenticator(audiences: &[&str]) -> Authenticator {
+    authenticator_of(audiences, |_grant| {})
+}
+
+fn authenticator_of(audiences: &[&str], change: impl FnOnce(&mut Grant)) -> Authenticator {
     let agent_ids = vec![AgentIdPattern::Exactly(AgentId::parse("myapp").unwrap())];
-    let grant = Grant { secret: secret(), agent_ids };
+    let mut grant = Grant::new(secret(), agent_ids);
+    change(&mut grant);
     let credentials = [(TokenId::parse("itk_a").unwrap(), grant)].into_iter().collect();
     Authenticator::new(credentials, audiences.iter().map(|name| (*name).to_owned()).collect())
 }
@@ -75,10 +80,11 @@ fn strangers_learn_nothing() {
 #[test]
 fn a_good_signature_earns_a_precise_answer() {
     let authenticator = authenticator(&[]);
+    let skew = Rejection::ClockSkew(ServerTime::signed(CLOCK, &[1; 16], &secret()));
     for (request, why) in [
-        (ConnectRequest { timestamp: CLOCK - 60_001, ..request() }, Rejection::ClockSkew),
-        (ConnectRequest { timestamp: CLOCK + 60_001, ..request() }, Rejection::ClockSkew),
-        (ConnectRequest { timestamp: i64::MIN, ..request() }, Rejection::ClockSkew),
+        (ConnectRequest { timestamp: CLOCK - 60_001, ..request() }, skew),
+        (ConnectRequest { timestamp: CLOCK + 60_001, ..request() }, skew),
+        (ConnectRequest { timestamp: i64::MIN, ..request() }, skew),
         (ConnectRequest { agent_id: "other".into(), ..request() }, Rejection::AgentIdNotAllowed),
         (ConnectRequest { protocol_version: 0, ..request() }, Rejection::Version),
     ] {
@@ -160,5 +166,76 @@ fn a_certificate_is_that_of_the_agent_or_none_at_all() {
     assert_eq!(shown(&["other", "myapp"]), Ok(()));
     for other in [&["other"][..], &["myapp.example.com"], &["*"], &[]] {
         assert_eq!(shown(other), Err(Rejection::Certificate), "{other:?}");
+    }
+}
+
+const OLD: Secret = Secret::from_bytes([9; 32]);
+
+#[test]
+fn who_is_told_the_time_can_check_who_told_it() {
+    let skew = Rejection::ClockSkew(ServerTime::signed(CLOCK, &[1; 16], &secret())).to_wire();
+    let transcript = auth::skew_transcript(&[1; 16], skew.server_time);
+    assert_eq!(skew.server_time, CLOCK);
+    auth::verify(&secret(), &transcript, &skew.server_signature).unwrap();
+    let other = Rejection::Unauthenticated.to_wire();
+    assert!(other.server_time == 0 && other.server_signature.is_empty());
+}
+
+#[test]
+fn during_a_rotation_either_key_is_good() {
+    let until = |until| move |grant: &mut Grant| grant.previous = Some(Previous { secret: OLD, until });
+    let authenticator = authenticator_of(&[], until(CLOCK + 1));
+    let with_old = verify(&authenticator, signed(request(), &OLD, HOST)).unwrap();
+    assert!(with_old.secret.same_as(&OLD));
+    let other = ConnectRequest { nonce: vec![2; 16].into(), ..request() };
+    let with_new = verify(&authenticator, signed(other, &secret(), HOST)).unwrap();
+    assert!(with_new.secret.same_as(&secret()));
+
+    let over = authenticator_of(&[], until(CLOCK));
+    let refused = verify(&over, signed(request(), &OLD, HOST)).unwrap_err();
+    assert_eq!(refused, Rejection::Withdrawn(Withdrawn::Rotated));
+    assert!(verify(&over, signed(request(), &secret(), HOST)).is_ok());
+}
+
+#[test]
+fn only_its_holder_is_told_that_a_token_is_over() {
+    for (change, why) in [
+        ((|grant| grant.revoked = true) as fn(&mut Grant), Withdrawn::Revoked),
+        (|grant| grant.expires = Some(CLOCK), Withdrawn::Expired),
+    ] {
+        let authenticator = authenticator_of(&[], change);
+        let holder = verify(&authenticator, signed(request(), &secret(), HOST)).unwrap_err();
+        assert_eq!(holder, Rejection::Withdrawn(why));
+        let stranger = verify(&authenticator, signed(request(), &OLD, HOST)).unwrap_err();
+        assert_eq!(stranger, Rejection::Unauthenticated);
+    }
+    let later = authenticator_of(&[], |grant| grant.expires = Some(CLOCK + 1));
+    assert!(verify(&later, signed(request(), &secret(), HOST)).is_ok());
+}
+
+#[test]
+fn every_answer_costs_the_same() {
+    let previous = Some(Previous { secret: OLD, until: CLOCK + 1 });
+    for (audiences, expected) in [(&[][..], 2), (&[HOST, "two.example.com", "three.example.com"], 6)] {
+        for has_previous in [false, true] {
+            let authenticator = authenticator_of(audiences, |grant| {
+                grant.previous = previous.clone().filter(|_| has_previous);
+            });
+            let unknown = ConnectRequest { token: "itk_b".into(), ..request() };
+            let no_token = ConnectRequest { token: "none".into(), ..request() };
+            for request in [
+                signed(request(), &secret(), HOST),
+                signed(request(), &OLD, HOST),
+                signed(request(), &Secret::from_bytes([8; 32]), HOST),
+                signed(unknown, &secret(), HOST),
+                signed(no_token, &secret(), HOST),
+                request(),
+            ] {
+                let before = authenticator.computed.load(std::sync::atomic::Ordering::Relaxed);
+                let _ = verify(&authenticator, request.clone()); // whatever the answer is
+                let after = authenticator.computed.load(std::sync::atomic::Ordering::Relaxed);
+                assert_eq!(after - before, expected, "{request:?}");
+            }
+        }
     }
 }

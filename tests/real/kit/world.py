@@ -113,11 +113,13 @@ class Gateway:
         self.credentials = {}
         self.process = None
         self.tls = "--tls-cert" in flags
+        self.way = None  # the port that agents dial instead, if something lies in between
 
     @property
     def url(self):
         """What an agent dials."""
-        return f"{self.world.transport}{'s' if self.tls else ''}://127.0.0.1:{self.link_port}"
+        scheme = f"{self.world.transport}{'s' if self.tls else ''}"
+        return f"{scheme}://127.0.0.1:{self.way or self.link_port}"
 
     @property
     def link_port(self):
@@ -135,6 +137,16 @@ class Gateway:
             if not self.process.running():
                 raise AssertionError(f"the gateway exited {self.process.child.returncode}: {self.process.log()[-600:]}")
         return self
+
+    def hand_over(self):
+        """A new process on the same ports, which needs `--reuse-port`; once it is ready the old one gets SIGTERM and is returned."""
+        heir = self.world.start("gateway", self.command(), self.env)
+        # The ports answer in any case, so only the log tells which process is ready.
+        until(lambda: "gateway ready" in heir.log() or not heir.running(), "the new gateway is ready", 10)
+        assert heir.running(), f"the new gateway exited {heir.child.returncode}: {heir.log()[-600:]}"
+        old, self.process = self.process, heir
+        old.terminate()
+        return old
 
     def ready(self):
         """Whether /readyz says so and the public port and the agents' port are open."""
@@ -164,9 +176,9 @@ class Gateway:
         return [self.world.tool("agent-tunnel"), "connect", str(target), "--gateway", self.url, "--id", agent_id, *flags]
 
     def start_agent(self, target, agent_id="myapp", credential=None, flags=(), env=None, **options):
-        """`agent-tunnel connect`, without waiting for it."""
-        token = {"INDRANET_TOKEN": credential or self.credentials[agent_id]}
-        return self.world.start(f"agent-{agent_id}", self.agent_command(target, agent_id, flags), token | (env or {}), **options)
+        """`agent-tunnel connect`, without waiting for it. One link, unless a check is about several."""
+        own = {"INDRANET_TOKEN": credential or self.credentials[agent_id], "INDRANET_CONNECTIONS": "1"}
+        return self.world.start(f"agent-{agent_id}", self.agent_command(target, agent_id, flags), own | (env or {}), **options)
 
     def agent(self, target, agent_id="myapp", **options):
         """`agent-tunnel connect`, online."""

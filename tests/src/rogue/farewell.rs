@@ -51,3 +51,5 @@ pub const REPLACED: Farewell = Farewell { grpc: Code::Aborted, ws: 4409 };
 pub const SHUTDOWN: Farewell = Farewell { grpc: Code::Unavailable, ws: 1012 };
 /// The agent does not read.
 pub const OVERLOADED: Farewell = Farewell { grpc: Code::ResourceExhausted, ws: 1013 };
+/// There are as many of something as there may be.
+pub const LIMIT: Farewell = Farewell { grpc: Code::ResourceExhausted, ws: 1013 };

@@ -55,7 +55,7 @@ impl Scene {
 
 async fn gateway(authority: &Authority, cache: &Path, challenge: Challenge) -> Gateway {
     let tls = authority.config(&host(), cache, challenge);
-    Gateway::start_as(|config| config.tls = Some(tls)).await
+    Gateway::start_with_config(|config| config.tls = Some(tls)).await
 }
 
 fn host() -> String {

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use gateway::{TokenFile, tokens::TokenEntry};
+use gateway::{
+    TokenFile,
+    tokens::{TokenEntry, TokenKey},
+};
 use proto::{ConnectRequest, drain, gateway_frame::Frame};
 use tests::{
     AGENT, Agent, Gateway, OTHER_AGENT, Relay, Request, Rogue, Service, Transport, Tunnel, Upstream, Wire,
@@ -212,7 +215,7 @@ async fn just_closed(transport: Transport, gateway: &Gateway) -> Rogue {
 }
 
 async fn an_agent_whose_link_was_closed_is_offline_at_once(transport: Transport) {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::start_with(|limits| limits.offline_grace = Duration::ZERO).await;
     let mut client = gateway.client().await;
     for _ in 0..30 {
         let _closed = just_closed(transport, &gateway).await;
@@ -271,11 +274,8 @@ fn write_tokens(path: &Path, agents: &[&str]) {
     let draft = path.with_extension("draft");
     fs::write(&draft, "").unwrap();
     for agent in agents {
-        let entry = TokenEntry {
-            id: credential(agent).token,
-            secret: credential(agent).secret,
-            agent_ids: grant(agent).agent_ids,
-        };
+        let proto::Credential { token, secret } = credential(agent);
+        let entry = TokenEntry::new(token, TokenKey::Stored(secret), grant(agent).agent_ids);
         TokenFile::add(&draft, &entry).unwrap();
     }
     fs::rename(&draft, path).unwrap();

@@ -11,10 +11,13 @@ use tests::{
 };
 
 mod agents;
+mod credentials;
 mod framing;
 mod h2_agents;
 mod h2_ingress;
 mod host;
+mod logs;
+mod websocket;
 
 /// A gateway with a decent agent, an agent that answers nothing of its own accord, and a client that was there before.
 struct Scene {
@@ -77,8 +80,9 @@ fn every_test_that_the_table_names_exists() {
     for path in named {
         let (module, name) = path.rsplit_once("::").unwrap();
         let file = match module.split_once("::") {
-            Some(("gateway", module)) => format!("gateway/src/{}.rs", module.replace("::", "/")),
-            Some(("session", module)) => format!("session/src/{}.rs", module.replace("::", "/")),
+            Some((name @ ("agent" | "gateway" | "session"), module)) => {
+                format!("{name}/src/{}.rs", module.replace("::", "/"))
+            }
             Some(("http1", module)) => format!("http1/tests/{module}.rs"),
             _ => format!("tests/tests/e2e/{}.rs", module.replace("::", "/")),
         };

@@ -63,7 +63,7 @@ impl Scene {
         pki: Pki,
         adjust: impl FnOnce(&mut Config),
     ) -> Self {
-        let gateway = Gateway::start_as(adjust).await;
+        let gateway = Gateway::start_with_config(adjust).await;
         let mut agent = Agent::start_with(secure(transport, &gateway, upstream, pki.trust()));
         agent.online().await;
         Self { pki, gateway, _agent: agent }
@@ -315,7 +315,7 @@ async fn a_handshake_that_does_not_come_is_not_waited_for(transport: Transport) 
     let pki = Pki::new();
     let usual = pki.usual();
     let tls = pki.config(&[&usual]);
-    let gateway = Gateway::start_as(|config| {
+    let gateway = Gateway::start_with_config(|config| {
         config.tls = Some(tls);
         config.limits.header_timeout = Duration::from_millis(100);
         config.limits.lobby.patience = Duration::from_millis(100);
@@ -349,7 +349,7 @@ async fn an_agent_says_what_is_wrong_with_a_certificate(transport: Transport) {
     let (pki, stranger) = (Pki::new(), Pki::new());
     let elsewhere = pki.issue("elsewhere", &["gw.example.com"]);
     let tls = pki.config(&[&elsewhere]);
-    let gateway = Gateway::start_as(|config| config.tls = Some(tls)).await;
+    let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
     let nowhere = Upstream::nowhere().await;
     let reason = refused(secure(transport, &gateway, nowhere, stranger.trust())).await;
     assert!(reason.contains("--ca-file"), "{reason}");
@@ -370,7 +370,7 @@ async fn an_agent_says_what_is_wrong_with_a_certificate(transport: Transport) {
 async fn asking(pki: &Pki, require_client_cert: bool) -> Gateway {
     let usual = pki.usual();
     let tls = TlsConfig { client_ca: Some(pki.ca_file()), require_client_cert, ..pki.config(&[&usual]) };
-    Gateway::start_as(|config| config.tls = Some(tls)).await
+    Gateway::start_with_config(|config| config.tls = Some(tls)).await
 }
 
 async fn an_agent_may_have_to_show_a_certificate(transport: Transport) {
@@ -406,7 +406,7 @@ async fn somebody_who_opens_the_connection_is_noticed(transport: Transport) {
     let pki = Pki::new();
     let usual = pki.usual();
     let tls = pki.config(&[&usual]);
-    let gateway = Gateway::start_as(|config| config.tls = Some(tls)).await;
+    let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
     let opener = Opener::start(&pki, &usual, &[(gateway.port(transport), Onward::Tls)]).await;
     let nowhere = Upstream::nowhere().await;
     let dial = |channel_binding| AgentConfig {
@@ -446,7 +446,7 @@ async fn an_agent_that_was_lied_to_about_tls_is_told_so(transport: Transport) {
     let pki = Pki::new();
     let usual = pki.usual();
     let tls = pki.config(&[&usual]);
-    let gateway = Gateway::start_as(|config| config.tls = Some(tls)).await;
+    let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
     // A gateway without TLS says that it sees none. Who sits in between can say it of one with TLS.
     let without = Gateway::start().await;
     let ways = [(without.port(transport), Onward::Plain), (gateway.port(transport), Onward::Tls)];
@@ -461,7 +461,7 @@ async fn passing(transport: Transport, upstream: std::net::SocketAddr, passthrou
     let pki = Pki::new();
     let usual = pki.usual();
     let tls = pki.config(&[&usual]);
-    let gateway = Gateway::start_as(|config| {
+    let gateway = Gateway::start_with_config(|config| {
         config.tls = Some(tls);
         config.edge = tests::edge(&format!(
             "[[agent]]\nid = '{AGENT}'\npassthrough = ['{SEALED}']\n[[agent]]\nid = 'offline'\npassthrough = ['away.example.org']"

@@ -17,7 +17,7 @@ fn toml_settings(text: &str) -> Settings {
 
 #[test]
 fn what_is_not_given_has_the_documented_default() {
-    let Checked { config, quiet, log_format } = checked(r#"{"target": "3000"}"#).unwrap();
+    let Checked { config, admin, status, quiet, log_format } = checked(r#"{"target": "3000"}"#).unwrap();
     assert_eq!(config.upstream, Upstream::http("127.0.0.1", 3000));
     assert_eq!((config.host, config.routes.len()), (HostField::Preserve, 0));
     let gateways: Vec<_> = config.gateways.iter().map(ToString::to_string).collect();
@@ -27,6 +27,9 @@ fn what_is_not_given_has_the_documented_default() {
     assert_eq!(config.grace_period, Duration::from_secs(30));
     assert_eq!(config.max_concurrent, 0);
     assert_eq!((quiet, log_format), (false, log::Format::Text));
+    assert_eq!((config.connections, config.link_age), (2, LinkAge::Learned));
+    assert_eq!((config.health_check, config.health_interval), (None, Duration::from_secs(10)));
+    assert_eq!((admin, status), (None, true));
 }
 
 #[test]
@@ -44,6 +47,13 @@ fn what_is_wrong_is_named_with_its_remedy() {
         (r#"{"target": "3000", "gateway": "gw"}"#, "`gw` is not a gateway"),
         (r#"{"target": "3000", "id": "My App"}"#, "`My App` cannot be the agent's --id"),
         (r#"{"target": "3000", "grace_period": "50days"}"#, "--grace-period is too long"),
+        (r#"{"target": "3000", "connections": 0}"#, "say 1 to 16"),
+        (r#"{"target": "3000", "connections": 17}"#, "say 1 to 16"),
+        (r#"{"target": "3000", "max_link_age": "10ms"}"#, "at least 1s is possible, and 0s is never"),
+        (r#"{"target": "3000", "health_check": "up"}"#, "say tcp, a path like /healthz, or a URL"),
+        (r#"{"target": "3000", "health_check": "ftp://x"}"#, "has no service to ask"),
+        (r#"{"target": "3000", "health_interval": "0s"}"#, "say 100ms to 1day"),
+        (r#"{"target": "3000", "health_interval": "2days"}"#, "say 100ms to 1day"),
     ] {
         let error = checked(settings).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");

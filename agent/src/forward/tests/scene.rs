@@ -85,7 +85,7 @@ impl Scene {
             reader_gone: ReaderGone::StopSending,
             response_timeout: None,
             idle_timeout: None,
-            budget: Budget::new(limits::PROCESS_BUDGET),
+            budget: Budget::new(limits::PROCESS_MEMORY),
         });
         let told = Arc::<Mutex<Vec<_>>>::default();
         let heard = Arc::clone(&told);

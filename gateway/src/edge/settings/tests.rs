@@ -27,6 +27,7 @@ const EVERYTHING: &str = r#"
 [agent_defaults]
 max_body = "10MiB"
 offline_status = 503
+instances = "replace"
 offline_retry_after = "30s"
 
 [[agent]]
@@ -53,8 +54,9 @@ fn every_key_is_understood_and_an_agents_own_goes_first() {
     assert_eq!(merged.offline_status, Some(OfflineStatus::Unavailable));
     assert_eq!(merged.rate_per_agent, Some(Rate::new(500.0, 500).unwrap()));
     assert_eq!(merged.allow.unwrap().len(), 2);
-    let timeouts = policies(EVERYTHING).unwrap().response_timeouts();
-    assert_eq!(timeouts, [(agents[0].id.0.clone(), Duration::from_secs(120))].into());
+    let connecting = crate::edge::Rules::new(&policies(EVERYTHING).unwrap()).connecting(&agents[0].id.0);
+    assert_eq!(connecting.response_timeout, Some(Duration::from_secs(120)));
+    assert_eq!(connecting.instances, Some(session::Instances::Replace));
 }
 
 #[test]

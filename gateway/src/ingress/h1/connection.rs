@@ -15,11 +15,14 @@ use tokio::{
 };
 use tokio_util::{
     io::{poll_read_buf, poll_write_buf},
-    sync::{CancellationToken, WaitForCancellationFutureOwned},
+    sync::WaitForCancellationFutureOwned,
 };
 
 use super::{Broken, Patience};
-use crate::socket::{LOOK_INTERVAL, Socket};
+use crate::{
+    pause::Pause,
+    socket::{LOOK_INTERVAL, Socket},
+};
 
 /// Room for a head, which is small as a rule.
 const HEAD_ROOM: usize = 4 * 1024;
@@ -41,15 +44,15 @@ pub(super) struct Connection {
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether a request was served.
     served: bool,
-    pause: CancellationToken,
-    paused: Pin<Box<WaitForCancellationFutureOwned>>,
+    pause: Pause,
+    rested: Pin<Box<WaitForCancellationFutureOwned>>,
     look: Option<Pin<Box<Sleep>>>,
     /// When a client that takes nothing has had its time.
     stalled: Option<Instant>,
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, input: BytesMut, patience: Patience, pause: CancellationToken) -> Self {
+    pub(super) fn new(socket: Socket, input: BytesMut, patience: Patience, pause: Pause) -> Self {
         Self {
             socket,
             parser: RequestParser::new(Limits {
@@ -61,7 +64,7 @@ impl Connection {
             patience,
             timer: None,
             served: false,
-            paused: Box::pin(pause.clone().cancelled_owned()),
+            rested: Box::pin(pause.until_rest()),
             pause,
             look: None,
             stalled: None,
@@ -76,13 +79,18 @@ impl Connection {
         &mut self.output
     }
 
-    /// Whether the connection shall end with the response in progress.
+    /// Whether the connection shall end with the response in progress. A request that has come behind it is answered too.
     pub(super) fn is_pausing(&self) -> bool {
-        self.pause.is_cancelled()
+        self.input.is_empty() && self.is_leaving()
+    }
+
+    /// Whether the connection shall end soon.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.pause.is_after_answers()
     }
 
     /// Waits for the next request. `None` if there will be none: the client left between two requests, or waited too long
-    /// with the next one, or the connection shall pause.
+    /// with the next one, or the connection may not rest.
     ///
     /// # Errors
     /// [`Broken`] if the client left in the middle of a head or the connection failed.
@@ -90,7 +98,7 @@ impl Connection {
     /// # Cancel safety
     /// Safe.
     pub(super) async fn next_head(&mut self) -> Result<Option<Result<RequestHead, HeadError>>, Broken> {
-        let mut due = None;
+        let mut begun = None;
         poll_fn(|cx| {
             loop {
                 match self.parser.parse(&mut self.input) {
@@ -107,7 +115,7 @@ impl Connection {
                     Poll::Ready(_) => continue,
                     Poll::Pending => {}
                 }
-                return self.poll_wait(cx, &mut due);
+                return self.poll_wait(cx, &mut begun);
             }
         })
         .await
@@ -117,18 +125,20 @@ impl Connection {
     fn poll_wait(
         &mut self,
         cx: &mut Context<'_>,
-        due: &mut Option<(bool, Instant)>,
+        begun: &mut Option<(bool, Instant)>,
     ) -> Poll<Result<Option<Result<RequestHead, HeadError>>, Broken>> {
         let rests = self.input.is_empty();
-        if rests && self.paused.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(None));
-        }
-        let patience = if rests && self.served { self.patience.keep_alive } else { self.patience.head };
-        let due = match due {
-            Some((rested, due)) if *rested == rests => *due,
-            _ => due.insert((rests, Instant::now() + patience)).1,
+        let patience = match (rests, self.served) {
+            // Its client was not told that the last answer was the last, and may be about to ask.
+            (true, _) if self.rested.as_mut().poll(cx).is_ready() => self.patience.rest,
+            (true, true) => self.patience.keep_alive,
+            _ => self.patience.head,
         };
-        ready!(self.poll_due(cx, due));
+        let begun = match begun {
+            Some((rested, begun)) if *rested == rests => *begun,
+            _ => begun.insert((rests, Instant::now())).1,
+        };
+        ready!(self.poll_due(cx, begun + patience));
         // A client that is slow with a head is told nothing: it would be taken for the answer to what it sends at last.
         Poll::Ready(Ok(None))
     }

@@ -4,12 +4,11 @@ use std::{
 };
 
 use http1::{Framing, Version};
-use proto::GatewayFrame;
-use session::{Exchange, ResponseHead};
+use link::Abort;
+use session::{Attempt, Dispatcher, Exchange, OpenedExchange, ResponseHead};
 
 use super::{
     super::{
-        aborted,
         answer::{AnswerHead, Relayed, strip_own},
         download::{Download, Expected, Part, Truncated},
     },
@@ -32,6 +31,8 @@ pub(super) struct Relay {
     keep_alive: bool,
     /// Whether the client said that this request is its last.
     is_last: bool,
+    /// What it takes to send the request once more, until there is a head.
+    attempt: Option<Attempt>,
 }
 
 enum Stage {
@@ -49,6 +50,8 @@ enum Stage {
     Cut(Option<Truncated>),
     /// The gateway must answer by itself.
     Refused(Option<IngressError>),
+    /// The exchange ended before its head.
+    Failed(Option<Abort>),
 }
 
 /// What tells the client that a body is over.
@@ -78,16 +81,36 @@ pub(super) enum Verdict {
     Close(Ended),
     /// Nothing was written: the gateway answers.
     Refuse(IngressError),
+    /// The exchange ended before its head. Another one may do better, see [`Relay::again`].
+    Failed(Abort),
 }
 
 impl Relay {
     pub(super) fn new(
-        opened: link::Opened<GatewayFrame, ResponseHead>,
+        opened: OpenedExchange,
+        attempt: Attempt,
         upload: Upload,
         version: Version,
         keep_alive: bool,
     ) -> Self {
-        Self { stage: Stage::Head(opened.receiver), upload, version, keep_alive, is_last: !keep_alive }
+        let stage = Stage::Head(opened.receiver);
+        Self { stage, upload, version, keep_alive, is_last: !keep_alive, attempt: Some(attempt) }
+    }
+
+    /// Sends the request again, if that is safe. Says whether it was.
+    ///
+    /// # Cancel safety
+    /// Safe, but the relay is of no more use.
+    pub(super) async fn again(&mut self, dispatcher: &Dispatcher, abort: &Abort) -> bool {
+        let Some(attempt) = &mut self.attempt else { return false };
+        match dispatcher.again(attempt, abort, self.upload.is_whole()).await {
+            None => false,
+            Some(opened) => {
+                self.upload.attach_again(opened.sender);
+                self.stage = Stage::Head(opened.receiver);
+                true
+            }
+        }
     }
 
     /// Carries the exchange to its end.
@@ -170,6 +193,7 @@ impl Relay {
                 None => Ok(Some(Verdict::Close(Ended::Unread))),
             },
             Stage::Refused(error) => Ok(error.take().map(Verdict::Refuse)),
+            Stage::Failed(abort) => Ok(abort.take().map(Verdict::Failed)),
         }
     }
 
@@ -186,7 +210,7 @@ impl Relay {
                     Poll::Pending => return false,
                     Poll::Ready(Ok(head)) if head.interim => self.on_interim(connection, head),
                     Poll::Ready(Ok(head)) => self.on_head(connection, request, head, cx),
-                    Poll::Ready(Err(abort)) => self.stage = Stage::Refused(Some(aborted(abort))),
+                    Poll::Ready(Err(abort)) => self.stage = Stage::Failed(Some(abort)),
                 },
                 Stage::Body { download, .. } | Stage::Raw(download) => match download.poll_part(cx) {
                     Poll::Pending => return false,
@@ -217,6 +241,7 @@ impl Relay {
         cx: &mut Context<'_>,
     ) {
         let Stage::Head(exchange) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        self.attempt = None;
         if head.upgrade.is_some() && !self.upload.is_upgrade() {
             self.stage = Stage::Refused(Some(IngressError::UpstreamBadResponse));
             return;

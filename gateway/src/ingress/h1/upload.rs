@@ -33,6 +33,8 @@ pub(super) struct Upload {
     sender: Option<session::Upload>,
     /// Read, and not yet taken by the link.
     pending: Bytes,
+    /// Whether anything was read behind what went with the head.
+    taken: bool,
     trailers: Option<Fields>,
 }
 
@@ -78,6 +80,7 @@ impl Upload {
             limit: BodyLimit::NONE,
             sender: None,
             pending: Bytes::new(),
+            taken: false,
             trailers: None,
         }
     }
@@ -144,7 +147,22 @@ impl Upload {
         self.sender = sender;
         if self.body.is_end() && self.kind == Kind::Plain {
             let trailers = self.trailers.take();
+            self.taken |= trailers.is_some();
             self.finish(trailers);
+        }
+    }
+
+    /// Whether the request could begin anew: all that was read of its body went with its head.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.taken
+    }
+
+    /// Goes on with the sender of another exchange, to which the same beginning was sent.
+    pub(super) fn attach_again(&mut self, sender: Option<session::Upload>) {
+        self.sender = sender;
+        // The end of the other exchange was taken for a wish to be spared the body.
+        if self.state == State::Abandoned {
+            self.state = State::Streaming;
         }
     }
 
@@ -227,11 +245,15 @@ impl Upload {
     ) -> Result<Poll<()>, Failure> {
         match self.take(connection.input()) {
             Ok(Some(data)) => {
+                self.taken = true;
                 metrics.received(data.len());
                 self.pending = data;
                 return Ok(Poll::Ready(()));
             }
-            Ok(None) if !self.is_reading() => return Ok(Poll::Ready(())),
+            Ok(None) if !self.is_reading() => {
+                self.taken = true;
+                return Ok(Poll::Ready(()));
+            }
             Ok(None) => {}
             Err(failure) => return Err(self.fail(failure)),
         }

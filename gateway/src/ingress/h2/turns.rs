@@ -132,7 +132,7 @@ mod tests {
 
     fn patience() -> Patience {
         let seconds = Duration::from_secs;
-        Patience { head: seconds(10), keep_alive: seconds(80), write: Some(seconds(60)) }
+        Patience { head: seconds(10), keep_alive: seconds(80), rest: seconds(2), write: Some(seconds(60)) }
     }
 
     #[test]

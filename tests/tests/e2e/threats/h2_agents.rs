@@ -285,7 +285,7 @@ async fn agents_may_stay(transport: Transport) {
 }
 
 fn lobby(total: usize, per_address: usize) -> impl FnOnce(&mut gateway::Limits) {
-    move |limits| limits.lobby = LobbyLimits { total, per_address, patience: tests::PATIENCE }
+    move |limits| limits.lobby = LobbyLimits { total, per_address, patience: tests::PATIENCE, ..limits.lobby }
 }
 
 /// Connects from an address of this machine.

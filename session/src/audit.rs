@@ -1,0 +1,122 @@
+//! Who came, who left and who was refused: events with the target `audit`, one for each thing that happens.
+//!
+//! Invariant: of what a stranger says only what was parsed is repeated, and never a secret, a nonce or a signature.
+
+use std::time::Duration;
+
+use link::CloseReason;
+use proto::{AgentFrame, AgentId, TokenId, agent_frame};
+use tracing::{info, warn};
+
+use crate::{LinkInfo, Rejection, credentials::Withdrawn, session::Session};
+
+/// The target of all events here and of those about credentials elsewhere.
+pub const TARGET: &str = "audit";
+
+/// Who somebody says to be, before it is proved.
+pub(crate) struct Claim {
+    token: Option<TokenId>,
+    agent_id: Option<AgentId>,
+}
+
+impl Claim {
+    /// What `frame` claims, as far as it can be what it claims to be.
+    pub(crate) fn of(frame: &AgentFrame) -> Self {
+        let Some(agent_frame::Frame::Connect(request)) = &frame.frame else { return Self::none() };
+        Self { token: TokenId::parse(&request.token).ok(), agent_id: AgentId::parse(&request.agent_id).ok() }
+    }
+
+    /// What was proved.
+    pub(crate) fn proved(session: &Session) -> Self {
+        Self { token: Some(session.token().clone()), agent_id: Some(session.agent_id().clone()) }
+    }
+
+    /// Of somebody who has said nothing.
+    pub(crate) fn none() -> Self {
+        Self { token: None, agent_id: None }
+    }
+}
+
+pub(crate) fn connected(session: &Session, version: &str) {
+    info!(
+        target: TARGET,
+        what = "connected",
+        token = %session.token(),
+        agent = %session.agent_id(),
+        session = %session.id(),
+        peer = session.peer().map(tracing::field::display),
+        transport = session.transport(),
+        version = %version.escape_debug(),
+        "agent connected"
+    );
+}
+
+pub(crate) fn disconnected(session: &Session, reason: Option<&CloseReason>, lasted: Duration) {
+    info!(
+        target: TARGET,
+        what = "disconnected",
+        token = %session.token(),
+        agent = %session.agent_id(),
+        session = %session.id(),
+        peer = session.peer().map(tracing::field::display),
+        transport = session.transport(),
+        reason = reason.map_or("gone", word),
+        duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+        "agent disconnected"
+    );
+}
+
+pub(crate) fn refused(info: &LinkInfo, claim: &Claim, code: &str, rejection: &Rejection) {
+    warn!(
+        target: TARGET,
+        what = "refused",
+        token = claim.token.as_ref().map(tracing::field::display),
+        agent = claim.agent_id.as_ref().map(tracing::field::display),
+        peer = info.peer.map(tracing::field::display),
+        transport = info.transport,
+        code,
+        reason = %rejection,
+        "agent refused"
+    );
+}
+
+/// Said once for each time that an address uses up its attempts: what comes from there after that is not worth a line each.
+pub(crate) fn throttled(info: &LinkInfo) {
+    warn!(
+        target: TARGET,
+        what = "throttled",
+        peer = info.peer.map(tracing::field::display),
+        transport = info.transport,
+        "too many failed attempts from this address; it must wait"
+    );
+}
+
+pub(crate) fn withdrawn(session: &Session, why: Withdrawn) {
+    warn!(
+        target: TARGET,
+        what = "withdrawn",
+        token = %session.token(),
+        agent = %session.agent_id(),
+        session = %session.id(),
+        reason = why.word(),
+        "credential withdrawn, session closed"
+    );
+}
+
+/// One word for the end of a session.
+fn word(reason: &CloseReason) -> &'static str {
+    match reason {
+        CloseReason::Gone => "gone",
+        CloseReason::Silent => "silent",
+        CloseReason::Shutdown => "shutdown",
+        CloseReason::Replaced => "replaced",
+        CloseReason::Revoked => "revoked",
+        CloseReason::Protocol(_) => "protocol",
+        CloseReason::Malformed(_) => "malformed",
+        CloseReason::Unsupported(_) => "unsupported",
+        CloseReason::TooLarge(_) => "too_large",
+        CloseReason::Overloaded => "overloaded",
+        CloseReason::Refused(_) => "refused",
+        _ => "other",
+    }
+}

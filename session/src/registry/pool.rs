@@ -1,0 +1,151 @@
+use std::{str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::session::{Rank, Session};
+
+/// Requests in progress with which a link of an agent counts as well used. Up to there requests stay together, since
+/// frames that leave together share a write; beyond, the agent's next link takes its share.
+const TOGETHER: usize = 32;
+
+/// What becomes of the sessions of other processes when an agent connects whose id they have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Instances {
+    /// They share the requests.
+    #[default]
+    Pool,
+    /// The newest process takes their place.
+    Replace,
+    /// The newest process is refused for as long as another one is there.
+    Refuse,
+}
+
+/// A word that is none of the three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("say pool, replace or refuse")]
+pub struct InvalidInstances;
+
+impl FromStr for Instances {
+    type Err = InvalidInstances;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInstances> {
+        match text {
+            "pool" => Ok(Self::Pool),
+            "replace" => Ok(Self::Replace),
+            "refuse" => Ok(Self::Refuse),
+            _ => Err(InvalidInstances),
+        }
+    }
+}
+
+/// Another process has the id, and does not share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another instance serves this agent id")]
+pub struct InUse;
+
+/// What a look for a session finds.
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// This one.
+    Session(Arc<Session>),
+    /// There are some, but no agent's service can be asked.
+    Unhealthy,
+    /// There is none.
+    Nobody,
+}
+
+/// The sessions of one agent id that take requests.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    sessions: Vec<Arc<Session>>,
+}
+
+impl Pool {
+    /// Adds a session, and returns those that it takes the place of.
+    pub(super) fn admit(
+        &mut self,
+        session: &Arc<Session>,
+        instances: Instances,
+    ) -> Result<Vec<Arc<Session>>, InUse> {
+        let is_rival = |other: &Session| !other.is_same_instance(session) && other.rank().is_some();
+        if instances == Instances::Refuse && self.sessions.iter().any(|other| is_rival(other)) {
+            return Err(InUse);
+        }
+        let replaces = |other: &Session| {
+            other.is_same_link(session) || instances == Instances::Replace && !other.is_same_instance(session)
+        };
+        let replaced = self.sessions.extract_if(.., |other| replaces(other)).collect();
+        self.sessions.push(Arc::clone(session));
+        Ok(replaced)
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove(&mut self, session: &Arc<Session>) -> bool {
+        let before = self.sessions.len();
+        self.sessions.retain(|other| !Arc::ptr_eq(other, session));
+        self.sessions.len() < before
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Draws two among the sessions of the best rank and takes the better one. `draw` gives a number below its argument.
+    pub(super) fn choose(
+        &self,
+        avoid: impl Fn(&Arc<Session>) -> bool,
+        mut draw: impl FnMut(usize) -> usize,
+    ) -> Choice {
+        let ranked = || {
+            let wanted = self.sessions.iter().filter(|session| !avoid(session));
+            wanted.filter_map(|session| Some((session.rank()?, session)))
+        };
+        let Some(best) = ranked().map(|(rank, _)| rank).min() else { return Choice::Nobody };
+        if best == Rank::Unhealthy {
+            return Choice::Unhealthy;
+        }
+        let mut candidates = ranked().filter(|(rank, _)| *rank == best).map(|(_, session)| session);
+        let count = candidates.clone().count();
+        // Most agents have one or two; a draw among one is none.
+        let (first, second) = match count {
+            1 => (0, None),
+            _ => {
+                let first = draw(count);
+                let second = draw(count - 1);
+                (first, Some(if second < first { second } else { second + 1 }))
+            }
+        };
+        let chosen = match second {
+            None => candidates.next(),
+            Some(second) => {
+                // In the order in which they were drawn: among equals the first wins, and each is drawn first in turn.
+                candidates
+                    .clone()
+                    .nth(first)
+                    .zip(candidates.nth(second))
+                    .map(|(one, other)| better(one, other))
+            }
+        };
+        chosen.map_or(Choice::Nobody, |session| Choice::Session(Arc::clone(session)))
+    }
+
+    /// Whether there is a session in good standing besides this one.
+    pub(super) fn has_better(&self, session: &Arc<Session>) -> bool {
+        self.sessions.iter().any(|other| !Arc::ptr_eq(other, session) && other.rank() == Some(Rank::Ready))
+    }
+}
+
+/// The one of two with less in progress. Links of one process fill up one after the other.
+fn better<'a>(one: &'a Arc<Session>, other: &'a Arc<Session>) -> &'a Arc<Session> {
+    if one.is_same_instance(other) {
+        let (first, second) = if one.connection < other.connection { (one, other) } else { (other, one) };
+        let load = |session: &Session| session.in_flight() / TOGETHER;
+        return if load(first) <= load(second) { first } else { second };
+    }
+    if other.in_flight() < one.in_flight() { other } else { one }
+}

@@ -1,0 +1,72 @@
+use std::{net::SocketAddr, time::Duration};
+
+use proto::{AgentId, limits};
+
+use crate::{Channel, Instances, Visitor};
+
+/// What a gateway grants every session.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The gateway's name for itself.
+    pub gateway_id: String,
+    /// See [`limits::IDLE_TIMEOUT`]; zero is for ever.
+    pub idle_timeout: Duration,
+    /// See [`limits::HEARTBEAT_INTERVAL`].
+    pub heartbeat_interval: Duration,
+    /// See [`limits::HEARTBEAT_TIMEOUT`].
+    pub heartbeat_timeout: Duration,
+    /// How long exchanges may go on once a session drains.
+    pub grace_period: Duration,
+    /// Requests in progress at a time on one session.
+    pub max_concurrent: u32,
+    /// Bytes of bodies that all sessions together may hold, see [`limits::PROCESS_MEMORY`].
+    pub body_memory: u64,
+    /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
+    pub max_link_age: Duration,
+    /// Sessions at a time with one token, unless the token says otherwise.
+    pub max_sessions_per_token: u32,
+    /// Sessions at a time of one agent id.
+    pub max_sessions_per_agent: u32,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            gateway_id: "gateway".to_owned(),
+            idle_timeout: limits::IDLE_TIMEOUT,
+            heartbeat_interval: limits::HEARTBEAT_INTERVAL,
+            heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
+            grace_period: limits::DRAIN_DEADLINE,
+            max_concurrent: limits::MAX_CONCURRENT,
+            body_memory: limits::PROCESS_MEMORY,
+            max_link_age: Duration::ZERO,
+            max_sessions_per_token: limits::MAX_SESSIONS_PER_TOKEN,
+            max_sessions_per_agent: limits::MAX_SESSIONS_PER_AGENT,
+        }
+    }
+}
+
+/// What a transport knows of a link.
+#[derive(Clone, Debug)]
+pub struct LinkInfo {
+    /// The transport's label in logs and metrics.
+    pub transport: &'static str,
+    /// Where the connection comes from.
+    pub peer: Option<SocketAddr>,
+    /// Host that was dialled, as `:authority` or Host say, lower case, without port.
+    pub authority: String,
+    /// What TLS says of the connection.
+    pub channel: Channel,
+    /// The connection, as long as nobody is known on it.
+    pub visitor: Visitor,
+}
+
+/// What is said about agents one by one, asked whenever one connects.
+pub trait AgentRules: Send + Sync {
+    /// Where the agent is reachable.
+    fn public_urls(&self, agent_id: &AgentId) -> Vec<String>;
+    /// See [`limits::RESPONSE_TIMEOUT`].
+    fn response_timeout(&self, agent_id: &AgentId) -> Duration;
+    /// What becomes of other processes that have the same id.
+    fn instances(&self, agent_id: &AgentId) -> Instances;
+}
