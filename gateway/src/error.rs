@@ -67,6 +67,12 @@ pub(crate) enum IngressError {
         /// The same resource over https.
         location: Bytes,
     },
+    /// An authority for certificates looks whether a name leads here. No error either.
+    #[error("an authority looked whether this name leads here")]
+    AcmeChallenge {
+        /// What shows it.
+        answer: Bytes,
+    },
     /// No user's name and password, where one is needed.
     #[error("no valid name and password")]
     Unauthorized,
@@ -170,6 +176,7 @@ impl IngressError {
                 (503, "agent_unhealthy", "Service out of order", Service, texts::UNHEALTHY)
             }
             Self::HttpsOnly { .. } => (308, "https_only", "Moved to https", Client, texts::HTTPS_ONLY),
+            Self::AcmeChallenge { .. } => (200, "acme_challenge", "Found", Client, texts::ACME),
             Self::Unauthorized => (401, "unauthorized", "Sign in first", Client, texts::UNAUTHORIZED),
             Self::Forbidden => (403, "forbidden", "Not from your address", Client, texts::FORBIDDEN),
             Self::RateLimited { .. } => (429, "rate_limited", "Too many requests", Client, texts::RATE),

@@ -14,6 +14,7 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use crate::{
+    acme::Challenges,
     client::Client,
     edge::{Admission, Edge},
     error::{self, Asked, IngressError, Pages},
@@ -39,6 +40,8 @@ pub(crate) struct Ingress {
     pub(crate) domains: Domains,
     pub(crate) edge: Arc<Edge>,
     pub(crate) pages: Pages,
+    /// What is answered to an authority that looks whether a name leads here.
+    pub(crate) challenges: Option<Arc<Challenges>>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) metrics: Arc<RequestMetrics>,
@@ -61,6 +64,9 @@ impl Ingress {
     /// # Errors
     /// [`IngressError`] if the request does not say for whom it is, or may not go there.
     fn route(&self, head: &mut Head, client: &Client) -> Result<Route, IngressError> {
+        if let Some(answer) = self.challenges.as_ref().and_then(|asked| asked.over_http(&head.target.path)) {
+            return Err(IngressError::AcmeChallenge { answer });
+        }
         let rules = self.edge.rules();
         // A certificate was shown for one host, and possibly rules of TLS applied that another would not have.
         if let Some(name) = &client.server_name

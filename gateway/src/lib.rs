@@ -1,5 +1,6 @@
 //! The gateway: public HTTP in, agents' links out.
 
+mod acme;
 mod activation;
 mod admin;
 mod agents;
@@ -34,6 +35,7 @@ mod stranger;
 mod tls;
 pub mod tokens;
 
+pub use acme::{ACME, AcmeConfig, CacheError, Challenge, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Retry};
 pub use activation::ActivationError;
 pub use cli::Shutdown;
 pub use config::{Config, EdgeConfig, InvalidUrlTemplate, Limits, PolicySource, ReadPolicies, UrlTemplate};

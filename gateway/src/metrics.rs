@@ -1,15 +1,23 @@
 use std::{
+    fmt,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _, text::encode},
+    metrics::{
+        MetricType,
+        counter::Counter,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
     registry::Registry,
 };
 
-use crate::grpc;
+use crate::{grpc, tls::Tls};
 
 /// From half a millisecond to a minute and a half.
 const DURATION_BUCKETS: [f64; 15] =
@@ -31,6 +39,27 @@ pub(crate) struct ConnectionMetrics {
     refused: Family<[(&'static str, &'static str); 2], Counter>,
 }
 
+/// Until when certificates are good, as it is when somebody asks.
+#[derive(Debug)]
+struct Expiries(Arc<Tls>);
+
+impl Collector for Expiries {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut metric = encoder.encode_descriptor(
+            "certificate_expiry_timestamp_seconds",
+            "Until when the certificate for a domain is good, in seconds since the Unix epoch",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (domain, until) in self.0.expiries() {
+            let seconds = until.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+            ConstGauge::new(seconds).encode(metric.encode_family(&[("domain", domain)])?)?;
+        }
+        Ok(())
+    }
+}
+
 /// What requests count.
 #[derive(Debug)]
 pub(crate) struct RequestMetrics {
@@ -43,12 +72,15 @@ pub(crate) struct RequestMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(sessions: Arc<session::Registry>) -> Self {
+    pub(crate) fn new(sessions: Arc<session::Registry>, tls: Option<Arc<Tls>>) -> Self {
         let mut registry = Registry::with_prefix("indranet");
         let transports = [grpc::TRANSPORT, ws_bridge::server::TRANSPORT];
         let sessions = session::Metrics::register(&mut registry, &transports, sessions);
         let requests = Arc::new(RequestMetrics::register(&mut registry));
         let connections = ConnectionMetrics::register(&mut registry);
+        if let Some(tls) = tls {
+            registry.register_collector(Box::new(Expiries(tls)));
+        }
         Self { registry, sessions, requests, connections }
     }
 

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
-    ActivationError, Addresses, Config, Limits, Reactors, TlsFileError, TokenFileError,
+    ActivationError, Addresses, CacheError, Config, Limits, Reactors, TlsFileError, TokenFileError,
     admin::Admin,
     agents::{Grpc, WebSocket, http1_builder},
     connections::{Connection, Connections, run},
@@ -62,6 +62,9 @@ pub enum ServeError {
     /// A certificate or a key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsFileError),
+    /// The directory for certificates that are ordered cannot be used.
+    #[error(transparent)]
+    Acme(#[from] CacheError),
     /// The system gives no more threads.
     #[error("cannot start threads: is --threads too large?")]
     Threads(#[source] io::Error),
@@ -155,6 +158,9 @@ impl Gateway {
 
     fn on(ports: Ports, config: Config, credentials: Credentials) -> Result<Self, ServeError> {
         let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
+        if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
+            acme.cache().prepare()?;
+        }
         let certificates = config.tls.clone().map(Certificates::read).transpose()?;
         let life = Life::default();
         Ok(Self { config, authenticator, ports, predecessor: None, life, certificates, tokens: None })
@@ -187,7 +193,8 @@ impl Gateway {
         let addresses = ports.addresses;
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
-        let metrics = Arc::new(Metrics::new(Arc::clone(&registry)));
+        let tls = certificates.as_ref().map(|certificates| Arc::clone(&certificates.tls));
+        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone()));
         let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(&config, addresses)));
         let acceptor = Acceptor::new(
             Arc::clone(&authenticator),
@@ -201,6 +208,7 @@ impl Gateway {
             domains: Domains::new(&config.domains),
             edge: Arc::clone(&edge),
             pages: config.edge.pages,
+            challenges: tls.as_ref().map(|tls| Arc::clone(tls.challenges())),
             dispatcher: Dispatcher::new(Arc::clone(&registry), metrics.sessions.clone()),
             authenticator: Arc::clone(&authenticator),
             metrics: Arc::clone(&metrics.requests),
@@ -222,7 +230,6 @@ impl Gateway {
         let header_timeout = config.limits.header_timeout;
         let lobby = Lobby::new(config.limits.lobby);
         let patience = patience(&config.limits);
-        let tls = certificates.as_ref().map(|certificates| &certificates.tls);
         let serve_clients = |security: Security| {
             let ingress = Arc::clone(&ingress);
             move |stream, peer, pause| {
@@ -234,18 +241,18 @@ impl Gateway {
         let over_grpc = Grpc {
             lobby: lobby.clone(),
             census: Arc::clone(&grpc_door.census),
-            security: Security::of_agents(tls, Port::Grpc),
+            security: Security::of_agents(tls.as_ref(), Port::Grpc),
             tunnel,
         };
         let over_ws = WebSocket {
             lobby,
             census: Arc::clone(&ws_door.census),
-            security: Security::of_agents(tls, Port::WebSocket),
+            security: Security::of_agents(tls.as_ref(), Port::WebSocket),
             bridge: Arc::clone(&bridge),
             edge: Arc::clone(&edge),
             header_timeout,
         };
-        let [plain, secure] = Security::of_clients(tls);
+        let [plain, secure] = Security::of_clients(tls.as_ref());
         let accepting = [
             Some(clients.accept(http_door, serve_clients(plain))),
             https_door.map(|door| clients.accept(door, serve_clients(secure))),
@@ -261,6 +268,10 @@ impl Gateway {
         });
         let _policies = config.edge.source.clone().map(|source| {
             AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
+        });
+        #[cfg(feature = "acme")]
+        let _acme = config.tls.as_ref().and_then(|tls| tls.acme.clone()).zip(tls).map(|(acme, tls)| {
+            AbortOnDropHandle::new(tokio::spawn(crate::acme::keep(acme, Arc::clone(tls.challenges()))))
         });
         let _certificates = certificates.map(|certificates| {
             AbortOnDropHandle::new(tokio::spawn(reload::follow_certificates(certificates)))

@@ -12,8 +12,9 @@ mod files;
 mod hello;
 mod names;
 mod security;
+mod validity;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -22,18 +23,26 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
+use crate::acme::{self, AcmeConfig, Challenges};
 use certificates::Certificates;
 pub use files::TlsFileError;
+#[cfg(feature = "acme")]
+pub(crate) use files::{authorities, validity};
 pub(crate) use hello::{Hello, hello};
+#[cfg(feature = "acme")]
+pub(crate) use names::dns;
 pub(crate) use security::{Security, is_handshake, refuse};
+pub(crate) use validity::Validity;
 
 /// How a gateway speaks TLS.
 #[derive(Clone, Debug)]
 pub struct TlsConfig {
     /// Public HTTPS.
     pub https: SocketAddr,
-    /// Never empty. The first one is shown to whoever asks for a name that none is for.
+    /// The first one is shown to whoever asks for a name that none is for. If there are none, `acme` orders some.
     pub certificates: Vec<CertificateFiles>,
+    /// For which names certificates are ordered, and from whom.
+    pub acme: Option<AcmeConfig>,
     /// Whether the agents' ports speak TLS as well, and nothing else.
     pub agents: bool,
     /// Who signs the certificates of agents, if they have some.
@@ -57,13 +66,17 @@ impl TlsConfig {
     /// # Errors
     /// [`TlsFileError`] names the file that cannot be used.
     pub fn check(&self) -> Result<(), TlsFileError> {
-        Configs::read(self).map(drop)
+        if let Some(path) = self.acme.as_ref().and_then(|acme| acme.ca_file.as_ref()) {
+            files::authorities(path)?;
+        }
+        Configs::read(self, &Arc::default()).map(drop)
     }
 
     /// The files, to be followed.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let pairs = self.certificates.iter().flat_map(|pair| [&pair.cert, &pair.key]);
-        pairs.chain(&self.client_ca).cloned().collect()
+        let ordered = self.acme.iter().flat_map(AcmeConfig::files);
+        pairs.chain(&self.client_ca).cloned().chain(ordered).collect()
     }
 }
 
@@ -71,6 +84,7 @@ impl TlsConfig {
 #[derive(Debug)]
 pub(crate) struct Tls {
     config: TlsConfig,
+    challenges: Arc<Challenges>,
     current: ArcSwap<Configs>,
 }
 
@@ -84,6 +98,7 @@ pub(crate) enum Port {
 
 #[derive(Debug)]
 struct Configs {
+    certificates: Arc<Certificates>,
     clients: Arc<ServerConfig>,
     grpc: Arc<ServerConfig>,
     web_socket: Arc<ServerConfig>,
@@ -95,8 +110,9 @@ impl Tls {
     /// # Errors
     /// [`TlsFileError`].
     pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
-        let current = ArcSwap::from_pointee(Configs::read(&config)?);
-        Ok(Self { config, current })
+        let challenges = Arc::default();
+        let current = ArcSwap::from_pointee(Configs::read(&config, &challenges)?);
+        Ok(Self { config, challenges, current })
     }
 
     /// Reads the files again. If that fails nothing changes.
@@ -104,8 +120,18 @@ impl Tls {
     /// # Errors
     /// [`TlsFileError`].
     pub(crate) fn reload(&self) -> Result<(), TlsFileError> {
-        self.current.store(Arc::new(Configs::read(&self.config)?));
+        self.current.store(Arc::new(Configs::read(&self.config, &self.challenges)?));
         Ok(())
+    }
+
+    /// What an authority that looks for names is answered.
+    pub(crate) fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
+    }
+
+    /// Until when the certificates are good, by a name that each is for.
+    pub(crate) fn expiries(&self) -> BTreeMap<String, SystemTime> {
+        self.current.load().certificates.expiries()
     }
 
     /// What a new connection is spoken to with.
@@ -120,9 +146,13 @@ impl Tls {
 }
 
 impl Configs {
-    fn read(config: &TlsConfig) -> Result<Self, TlsFileError> {
+    fn read(config: &TlsConfig, challenges: &Arc<Challenges>) -> Result<Self, TlsFileError> {
         let provider = Arc::new(ring::default_provider());
-        let certificates = Arc::new(Certificates::new(files::certificates(&config.certificates, &provider)?));
+        let mut all = files::certificates(&config.certificates, &provider)?;
+        all.extend(
+            config.acme.iter().flat_map(AcmeConfig::files).filter_map(|file| files::ordered(file, &provider)),
+        );
+        let certificates = Arc::new(Certificates::new(all, Arc::clone(challenges)));
         let verifier = verifier(config, &provider)?;
         let make = |alpn: &[&[u8]], verifier: Option<&Arc<dyn ClientCertVerifier>>| {
             let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
@@ -141,10 +171,15 @@ impl Configs {
             config.require_ems = true;
             Arc::new(config)
         };
+        let mut clients = make(&[b"h2", b"http/1.1"], None);
+        if config.acme.is_some() {
+            clients.alpn_protocols.push(acme::ALPN.to_vec());
+        }
         Ok(Self {
-            clients: Arc::new(make(&[b"h2", b"http/1.1"], None)),
+            clients: Arc::new(clients),
             grpc: agents(&[b"h2"]),
             web_socket: agents(&[b"http/1.1"]),
+            certificates,
         })
     }
 }

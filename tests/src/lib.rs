@@ -9,6 +9,7 @@
 //! - [`Rogue`]: an agent at the level of frames, which does as it is told.
 //! - [`Relay`]: a way to the gateway that can fall silent.
 //! - [`Pki`]: an authority and its certificates. [`Opener`]: somebody in between who ends TLS.
+//! - [`Authority`]: one that gives certificates by ACME.
 //! - [`over_every_transport!`]: makes the tests of a scenario, one for each transport.
 //!
 //! Invariant: nothing sleeps to let something happen. A scenario waits for what it is about, and [`within`] bounds the
@@ -17,6 +18,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, to panic is to report")]
 
 mod agent;
+mod authority;
 mod credentials;
 mod edge;
 mod gateway;
@@ -36,6 +38,7 @@ mod wire;
 
 pub use self::{
     agent::Agent,
+    authority::{Authority, Life},
     credentials::{
         AGENT, OFFLINE_AGENT, OTHER_AGENT, WRONG_SECRET, agent_id, credential, grant, introduction, signed,
     },

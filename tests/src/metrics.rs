@@ -68,6 +68,11 @@ impl Metrics {
         self.value("session_violations_total")
     }
 
+    /// Until when the certificate for a domain is good, in seconds since the Unix epoch.
+    pub fn expiry(&self, domain: &str) -> u64 {
+        self.value(&format!("certificate_expiry_timestamp_seconds{{domain=\"{domain}\"}}"))
+    }
+
     /// The value of one series; what was never counted is zero.
     fn value(&self, series: &str) -> u64 {
         let value = |line: &str| line.strip_prefix("indranet_")?.strip_prefix(series)?.trim().parse().ok();

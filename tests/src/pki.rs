@@ -3,11 +3,15 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use ::agent::GatewayTls;
 use ::gateway::{CertificateFiles, TlsConfig};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
+    PublicKeyData, SignatureAlgorithm,
+};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::ring,
@@ -85,6 +89,14 @@ impl Pki {
         Issued { files, der: certificate.der().clone() }
     }
 
+    /// Signs a certificate for whoever has the private key to a point on P-256. Returns it in PEM.
+    pub(crate) fn sign_point(&self, point: &[u8], name: &str, from: SystemTime, until: SystemTime) -> String {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.not_before = from.into();
+        params.not_after = until.into();
+        params.signed_by(&Point(point.to_vec()), &self.issuer).unwrap().pem()
+    }
+
     /// A certificate for [`DOMAIN`], all agents below it, and loopback.
     pub fn usual(&self) -> Issued {
         self.issue("usual", &[DOMAIN, &format!("*.{DOMAIN}"), "127.0.0.1"])
@@ -95,6 +107,7 @@ impl Pki {
         TlsConfig {
             https: SocketAddr::from(([127, 0, 0, 1], 0)),
             certificates: certificates.iter().map(|issued| issued.files.clone()).collect(),
+            acme: None,
             agents: true,
             client_ca: None,
             require_client_cert: false,
@@ -144,6 +157,19 @@ impl Pki {
     /// The directory with the files.
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+}
+
+/// A public key.
+struct Point(Vec<u8>);
+
+impl PublicKeyData for Point {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ECDSA_P256_SHA256
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what was given to what is valid.
 
+mod acme;
 mod error;
 mod names;
 mod tls;

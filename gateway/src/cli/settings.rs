@@ -3,7 +3,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::builder::BoolishValueParser;
 use cli::{Span, log::Format};
 use gateway::{
-    Instances, Pages,
+    Challenge, Instances, Pages,
     edge::{AgentSettings, DefaultSettings, Size},
 };
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,48 @@ pub(crate) struct Settings {
     #[arg(long, env = "INDRANET_TLS_KEY", value_name = "FILE", value_delimiter = ',')]
     #[serde(skip)]
     pub(super) tls_key: Vec<PathBuf>,
+    /// Host name to order a certificate for, from an ACME authority such as Let's Encrypt; may be repeated. No wildcards
+    #[arg(long, env = "INDRANET_ACME_DOMAIN", value_name = "NAME", value_delimiter = ',')]
+    #[serde(deserialize_with = "cli::one_or_many")]
+    pub(super) acme_domain: Vec<String>,
+    /// Agree to the terms of service of that authority, without which it gives nothing
+    #[arg(
+        long,
+        env = "INDRANET_ACME_AGREE_TOS",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) acme_agree_tos: Option<bool>,
+    /// Directory for the account at that authority and what it gives; gateways that share it share those
+    #[arg(long, env = "INDRANET_ACME_CACHE", value_name = "DIR")]
+    pub(super) acme_cache: Option<PathBuf>,
+    /// Where the authority writes to if something is wrong, e.g. mailto:ops@example.com; may be repeated
+    #[arg(long, env = "INDRANET_ACME_CONTACT", value_name = "URL", value_delimiter = ',')]
+    #[serde(deserialize_with = "cli::one_or_many")]
+    pub(super) acme_contact: Vec<String>,
+    /// The authority's directory [default: that of Let's Encrypt]
+    #[arg(long, env = "INDRANET_ACME_DIRECTORY", value_name = "URL", conflicts_with = "acme_staging")]
+    pub(super) acme_directory: Option<String>,
+    /// Take the directory of Let's Encrypt for trials, whose certificates nobody trusts
+    #[arg(
+        long,
+        env = "INDRANET_ACME_STAGING",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+    )]
+    pub(super) acme_staging: Option<bool>,
+    /// PEM file with certificates to know the authority's own server by, besides those that the machine trusts
+    #[arg(long, env = "INDRANET_ACME_CA_FILE", value_name = "FILE")]
+    pub(super) acme_ca_file: Option<PathBuf>,
+    /// How the authority sees whether a name leads here [default: any of them]
+    #[arg(long, env = "INDRANET_ACME_CHALLENGE", value_name = "TYPE")]
+    pub(super) acme_challenge: Option<Challenge>,
     /// Whether agents connect with TLS, and only so [default: true, once there is a certificate]
     #[arg(
         long,
@@ -232,6 +274,14 @@ cli::layer!(Settings {
     tokens,
     tls_cert,
     tls_key,
+    acme_domain,
+    acme_agree_tos,
+    acme_cache,
+    acme_contact,
+    acme_directory,
+    acme_staging,
+    acme_ca_file,
+    acme_challenge,
     agents_tls,
     client_ca,
     require_client_cert,

@@ -55,7 +55,14 @@ impl Authority {
     /// TLS on every port.
     pub(super) fn config(&self, https: SocketAddr) -> TlsConfig {
         let certificates = vec![self.files()];
-        TlsConfig { https, certificates, agents: true, client_ca: None, require_client_cert: false }
+        TlsConfig {
+            https,
+            certificates,
+            acme: None,
+            agents: true,
+            client_ca: None,
+            require_client_cert: false,
+        }
     }
 
     fn files(&self) -> CertificateFiles {

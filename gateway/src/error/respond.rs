@@ -43,6 +43,9 @@ pub(crate) fn respond(
     request_headers: &HeaderMap,
     pages: Pages,
 ) -> Response<Bytes> {
+    if let IngressError::AcmeChallenge { answer } = error {
+        return proof(answer.clone(), request_id);
+    }
     let explanation = error.explanation();
     let mut response = match (grpc_content_type(request_headers), Format::preferred(request_headers), pages) {
         (Some(content_type), ..) => grpc(&explanation, content_type),
@@ -90,6 +93,19 @@ fn http(explanation: &Explanation, request_id: Uuid, format: Format) -> Response
     if format == Format::Html {
         headers.insert(CONTENT_SECURITY_POLICY, PAGE_POLICY);
     }
+    response
+}
+
+/// What an authority reads that looks whether a name leads here (RFC 8555, section 8.3).
+fn proof(answer: Bytes, request_id: Uuid) -> Response<Bytes> {
+    let length = answer.len();
+    let mut response = Response::new(answer);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(X_REQUEST_ID, ascii(request_id.to_string()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -243,3 +243,14 @@ fn a_redirect_names_its_destination() {
         (308, "https://a.example/x?y")
     );
 }
+
+#[test]
+fn an_authority_reads_what_it_looks_for_and_nothing_else() {
+    let error = IngressError::AcmeChallenge { answer: Bytes::from_static(b"token.key") };
+    for accept in ["*/*", "text/html", "application/json"] {
+        let response = respond(&error, ID, &accepting(accept), Pages::Pretty);
+        assert_eq!((response.status().as_u16(), body(&response)), (200, "token.key"));
+        assert_eq!(field(&response, "content-length"), "9");
+        assert_eq!(response.headers().get("indranet-error"), None);
+    }
+}

@@ -55,6 +55,10 @@ pub(super) const OFFLINE: Text = Text {
     happened: "The agent of this host name is not connected.",
     advice: "Try again later; if it is yours, start it or see its log.",
 };
+pub(super) const ACME: Text = Text {
+    happened: "An authority for certificates looked whether this host name leads here.",
+    advice: "There is nothing to do.",
+};
 pub(super) const UNHEALTHY: Text = Text {
     happened: "The service behind this host name fails its health check.",
     advice: "Try again later; if it is yours, see the log of its agent.",

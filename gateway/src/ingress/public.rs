@@ -15,6 +15,7 @@ use super::{
     passthrough::{self, Sealed},
 };
 use crate::{
+    acme,
     client::Client,
     edge::proxy_protocol::{self, Header},
     pause::Pause,
@@ -138,6 +139,10 @@ async fn secured(stream: Rewound<TcpStream>, client: Client, security: &Security
         }
     };
     let (_, connection) = stream.get_ref();
+    // An authority that looks whether a name leads here has seen what it looks for (RFC 8737, section 3).
+    if connection.alpn_protocol() == Some(acme::ALPN) {
+        return None;
+    }
     let client = client.secure(connection.server_name());
     let agreed = if connection.alpn_protocol() == Some(b"h2") { Version::Two } else { Version::One };
     let (mut socket, mut read) = (Socket::Tls(Box::new(stream)), BytesMut::new());

@@ -1,26 +1,31 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 
-use super::names;
+use super::{Validity, names};
+use crate::acme::{self, Challenges};
 
 /// Which certificate is shown to whom: one for the very name that is asked for, else one for all names on its level, else the
-/// first. Of several for one name it is the first whose key the client can check.
+/// first if there is one. Of several for one name it is the first whose key the client can check. An authority that looks whether a name leads
+/// here is shown what it looks for.
 #[derive(Debug)]
 pub(super) struct Certificates {
-    default: Arc<CertifiedKey>,
+    all: Vec<Arc<CertifiedKey>>,
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// By what stands behind `*.`.
     wildcards: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    challenges: Arc<Challenges>,
 }
 
 impl Certificates {
-    /// # Panics
-    /// If there are none.
-    pub(super) fn new(all: Vec<Arc<CertifiedKey>>) -> Self {
+    pub(super) fn new(all: Vec<Arc<CertifiedKey>>, challenges: Arc<Challenges>) -> Self {
         let mut exact: HashMap<_, Vec<_>> = HashMap::new();
         let mut wildcards: HashMap<_, Vec<_>> = HashMap::new();
         for certificate in &all {
@@ -33,8 +38,22 @@ impl Certificates {
                 }
             }
         }
-        let default = all.into_iter().next().expect("a configuration names a certificate");
-        Self { default, exact, wildcards }
+        Self { all, exact, wildcards, challenges }
+    }
+
+    /// For each name that stands first in a certificate, until when the first of its certificates to end is good.
+    pub(super) fn expiries(&self) -> BTreeMap<String, SystemTime> {
+        let of = |certificate: &Arc<CertifiedKey>| {
+            let certificate = certificate.end_entity_cert().ok()?;
+            let name = names::dns(certificate).into_iter().next().unwrap_or_default();
+            Some((name, Validity::of(certificate)?.until))
+        };
+        let mut expiries = BTreeMap::new();
+        for (name, until) in self.all.iter().filter_map(of) {
+            let first = expiries.entry(name).or_insert(until);
+            *first = until.min(*first);
+        }
+        expiries
     }
 
     /// The certificates for a name in lower case, the best first.
@@ -47,12 +66,15 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(str::to_ascii_lowercase).unwrap_or_default();
+        if hello.alpn().is_some_and(|offered| offered.eq([acme::ALPN])) {
+            return self.challenges.over_tls(&name);
+        }
         let can_check = |certificate: &&Arc<CertifiedKey>| {
             certificate.key.choose_scheme(hello.signature_schemes()).is_some()
         };
-        let name = hello.server_name().map(str::to_ascii_lowercase).unwrap_or_default();
         let certificate = self.candidates(&name).find(can_check).or_else(|| self.candidates(&name).next());
-        Some(Arc::clone(certificate.unwrap_or(&self.default)))
+        certificate.or_else(|| self.all.first()).cloned()
     }
 }
 
@@ -79,7 +101,7 @@ mod tests {
     fn the_nearest_certificate_is_the_best() {
         let all =
             [&["other.example"][..], &["*.Example.com"], &["a.example.com", "example.com"]].map(certificate);
-        let certificates = Certificates::new(all.to_vec());
+        let certificates = Certificates::new(all.to_vec(), Arc::default());
         let found = |name| {
             let best = certificates.candidates(name).next()?;
             all.iter().position(|certificate| Arc::ptr_eq(certificate, best))
@@ -89,6 +111,6 @@ mod tests {
         assert_eq!(found("example.com"), Some(2));
         assert_eq!(found("a.b.example.com"), None, "a wildcard is one level");
         assert_eq!(found("elsewhere"), None);
-        assert!(Arc::ptr_eq(&certificates.default, &all[0]));
+        assert!(Arc::ptr_eq(&certificates.all[0], &all[0]));
     }
 }

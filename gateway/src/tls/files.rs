@@ -13,7 +13,11 @@ use rustls::{
     sign::CertifiedKey,
 };
 
+use tracing::warn;
+
 use super::CertificateFiles;
+#[cfg(feature = "acme")]
+use super::Validity;
 
 /// Why a file cannot be used for TLS. What is in it is not repeated.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,27 @@ pub(super) fn certificates(
     files.iter().map(|files| pair(files, provider).map(Arc::new)).collect()
 }
 
+/// Reads a certificate that was ordered. There may be none yet, and one that cannot be used is ordered again.
+pub(super) fn ordered(file: PathBuf, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>> {
+    if !file.exists() {
+        return None;
+    }
+    let read = both(&file, provider);
+    read.inspect_err(|error| warn!(%error, "an ordered certificate cannot be used")).ok().map(Arc::new)
+}
+
+/// From when until when an ordered certificate is good; `None` if there is none that can be used.
+#[cfg(feature = "acme")]
+pub(crate) fn validity(file: &Path) -> Option<Validity> {
+    let certified = both(file, &rustls::crypto::ring::default_provider()).ok()?;
+    Validity::of(certified.end_entity_cert().ok()?)
+}
+
+/// Reads a file that holds a certificate, its chain and its key.
+fn both(file: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {
+    pair(&CertificateFiles { cert: file.to_owned(), key: file.to_owned() }, provider)
+}
+
 fn pair(files: &CertificateFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {
     let CertificateFiles { cert, key } = files;
     let chain = chain(cert)?;
@@ -83,7 +108,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
 }
 
 /// Reads who signs the certificates of others.
-pub(super) fn authorities(path: &Path) -> Result<RootCertStore, TlsFileError> {
+pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsFileError> {
     let mut roots = RootCertStore::empty();
     for certificate in chain(path)? {
         let unusable = |source| TlsFileError::Certificate { path: path.to_owned(), source };

@@ -5,14 +5,14 @@ use webpki::EndEntityCert;
 
 /// The attribute `commonName` (X.520), as it stands in a certificate.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
 
 /// The host names that a certificate is for, in lower case; some may begin with `*.`.
-pub(super) fn dns(certificate: &CertificateDer<'_>) -> Vec<String> {
+pub(crate) fn dns(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
     certificate.valid_dns_names().map(str::to_ascii_lowercase).collect()
 }
@@ -51,7 +51,7 @@ fn common_name(attribute: &[u8]) -> Option<String> {
 }
 
 /// The first element of DER: its tag, its content and what follows.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match *first {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, to panic is to report")]
 
+mod acme;
 mod authentication;
 mod bodies;
 mod connections;

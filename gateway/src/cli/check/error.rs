@@ -38,8 +38,39 @@ pub(crate) enum ConfigError {
     Pairs { certs: usize, keys: usize },
     #[error(transparent)]
     TlsFile(#[from] TlsFileError),
-    #[error("{0} needs a certificate: name one with --tls-cert FILE and --tls-key FILE")]
+    #[error(
+        "{0} needs a certificate: name one with --tls-cert FILE and --tls-key FILE, or order one with --acme-domain"
+    )]
     NoCertificate(&'static str),
+    #[error(
+        "this program was built without ACME; build it with the feature `acme`, or leave --acme-domain off"
+    )]
+    WithoutAcme,
+    #[error("{0} needs --acme-domain NAME, which says what to order a certificate for")]
+    NoAcmeDomain(&'static str),
+    #[error(
+        "a certificate for `{0}` cannot be ordered: wildcards need a challenge over DNS (dns-01), which a gateway cannot \
+         answer; name every host with its own --acme-domain, or get the wildcard otherwise and give it with --tls-cert"
+    )]
+    AcmeWildcard(String),
+    #[error(
+        "`{0}` is not a host name; write --acme-domain like myapp.tunnel.example.com, without scheme or port"
+    )]
+    AcmeDomain(String),
+    #[error(
+        "--acme-domain needs --acme-agree-tos, which says that you agree to the terms of service of the authority at {0}"
+    )]
+    AcmeTerms(String),
+    #[error("--acme-domain needs --acme-cache DIR, where certificates are kept, e.g. /var/lib/indranet/acme")]
+    NoAcmeCache,
+    #[error(
+        "`{0}` is no directory of an authority; write --acme-directory like https://ca.example.com/directory"
+    )]
+    AcmeDirectory(String),
+    #[error("`{0}` is no contact; write --acme-contact like mailto:ops@example.com")]
+    AcmeContact(String),
+    #[error("--acme-staging and --acme-directory name two authorities; leave one of them off")]
+    TwoAuthorities,
     #[error("--client-ca needs TLS on the agents' ports; leave --agents-tls=false off")]
     PlainAgents,
     #[error("--require-client-cert needs --client-ca FILE, which says whose certificates count")]

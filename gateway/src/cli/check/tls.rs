@@ -2,18 +2,20 @@
 
 use gateway::{CertificateFiles, TlsConfig};
 
-use super::{ConfigError, everywhere};
+use super::{ConfigError, acme, everywhere};
 use crate::cli::settings::{CertificateSettings, Settings};
 
 /// How to speak TLS; `None` without a certificate. The files are read here only to be checked.
 pub(super) fn tls(settings: &Settings) -> Result<Option<TlsConfig>, ConfigError> {
     let certificates = certificates(settings)?;
-    if certificates.is_empty() {
+    let acme = acme::acme(settings)?;
+    if certificates.is_empty() && acme.is_none() {
         return without(settings).map(|()| None);
     }
     let config = TlsConfig {
         https: settings.https.unwrap_or(everywhere(8443)),
         certificates,
+        acme,
         agents: settings.agents_tls.unwrap_or(true),
         client_ca: settings.client_ca.clone(),
         require_client_cert: settings.require_client_cert.unwrap_or(false),
@@ -59,6 +61,10 @@ fn without(settings: &Settings) -> Result<(), ConfigError> {
 
 /// The settings that would give the same again.
 pub(super) fn with(tls: TlsConfig, settings: Settings) -> Settings {
+    let settings = match tls.acme {
+        Some(acme) => acme::with(acme, settings),
+        None => settings,
+    };
     let pair = |CertificateFiles { cert, key }| CertificateSettings { cert, key };
     Settings {
         https: Some(tls.https),
