@@ -213,7 +213,7 @@ async fn a_connection_does_not_wait_longer_than_its_time() {
         scene.exchange(&mut old, get(), &answer).await;
         settle().await;
         tokio::time::pause();
-        tokio::time::advance(Duration::from_secs(wait) - Duration::from_millis(1)).await;
+        tokio::time::advance(Duration::from_secs(wait) - Duration::from_secs(1)).await;
         tokio::time::resume();
         scene.exchange(&mut old, get(), &answer).await;
         settle().await;
