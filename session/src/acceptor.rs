@@ -201,7 +201,7 @@ impl Inner {
             return Err(Rejection::Draining);
         }
         let now = link::now();
-        info.visitor.may_try(now).map_err(Rejection::Throttled)?;
+        info.visitor.may_try(self.authenticator.generation(), now).map_err(Rejection::Throttled)?;
         let authenticated =
             self.authenticator.verify(request, &info.authority, &info.channel, unix_millis(), now)?;
         let seat = self.seats.take(
@@ -221,7 +221,9 @@ impl Inner {
             Rejection::Throttled(_) => debug!(code, "agent refused without a look at its signature"),
             _ => audit::refused(info, claim, code, &rejection),
         }
-        if rejection == Rejection::Unauthenticated && info.visitor.failed(link::now()) {
+        if rejection == Rejection::Unauthenticated
+            && info.visitor.failed(self.authenticator.generation(), link::now())
+        {
             audit::throttled(info);
         }
         self.metrics.rejections.get_or_create(&[("code", code)]).inc();

@@ -2,7 +2,10 @@
 //! found good, every failure but a malformed frame looks alike.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -28,6 +31,8 @@ pub struct Authenticator {
     /// Names under which this gateway may have been dialled; empty: whatever the link says.
     audiences: Vec<String>,
     replay: Mutex<ReplayCache>,
+    /// How often the credentials were exchanged.
+    generation: AtomicU64,
     /// Signs nothing: it stands in for the keys that a token does not have, so that each request costs the same.
     dummy: Secret,
     /// Signatures that were computed to be compared.
@@ -170,6 +175,7 @@ impl Authenticator {
             credentials: RwLock::new(Arc::new(credentials)),
             audiences,
             replay: Mutex::new(ReplayCache::new(2 * limits::CLOCK_SKEW)),
+            generation: AtomicU64::new(0),
             dummy: Secret::from_bytes(dummy),
             #[cfg(test)]
             computed: std::sync::atomic::AtomicUsize::default(),
@@ -184,6 +190,12 @@ impl Authenticator {
     /// Exchanges the credentials. Sessions that live on old ones are the caller's to close.
     pub fn replace_credentials(&self, credentials: Credentials) {
         *self.credentials.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+        self.generation.fetch_add(1, Relaxed);
+    }
+
+    /// A number that is another one whenever the credentials are others.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
     }
 
     /// Checks a request. `authority` is the host that the link says was dialled, `channel` what TLS says of it; `clock` is

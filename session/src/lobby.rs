@@ -133,20 +133,21 @@ impl Visitor {
         Self { record, ..self }
     }
 
-    /// Whether it may try to authenticate.
+    /// Whether it may try to authenticate. What failed against credentials of an earlier `generation` is forgotten: it may be
+    /// right by now, and who waits for a new token to be known shall not have to wait longer.
     ///
     /// # Errors
     /// How long it must wait, because too many attempts from there have failed.
-    pub(crate) fn may_try(&self, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn may_try(&self, generation: u64, now: Instant) -> Result<(), Duration> {
         let Some(Record { address, rate, failures }) = &self.record else { return Ok(()) };
-        failures.check(address, *rate, now)
+        failures.check((address, generation), *rate, now)
     }
 
     /// An attempt failed. Returns whether it was the last one for now.
-    pub(crate) fn failed(&self, now: Instant) -> bool {
+    pub(crate) fn failed(&self, generation: u64, now: Instant) -> bool {
         let Some(Record { address, rate, failures }) = &self.record else { return false };
-        let _ = failures.take(address, *rate, now); // one that came too soon is no reason to wait longer
-        failures.check(address, *rate, now).is_err()
+        let _ = failures.take((address, generation), *rate, now); // one that came too soon is no reason to wait longer
+        failures.check((address, generation), *rate, now).is_err()
     }
 
     /// Whether an agent was accepted.
@@ -228,15 +229,16 @@ mod tests {
         let now = link::now();
         for attempt in 1..=10 {
             let visitor = lobby.enter(HERE).unwrap();
-            assert_eq!(visitor.may_try(now), Ok(()));
-            assert_eq!(visitor.failed(now), attempt == 10, "attempt {attempt}");
+            assert_eq!(visitor.may_try(0, now), Ok(()));
+            assert_eq!(visitor.failed(0, now), attempt == 10, "attempt {attempt}");
         }
         let again = lobby.enter(HERE).unwrap();
-        let wait = again.may_try(now).unwrap_err();
+        let wait = again.may_try(0, now).unwrap_err();
         assert!((5..7).contains(&wait.as_secs()), "{wait:?}");
-        assert_eq!(again.may_try(now + Duration::from_secs(7)), Ok(()));
-        assert_eq!(lobby.enter(THERE).unwrap().may_try(now), Ok(()), "others are not meant");
-        assert_eq!(Visitor::default().may_try(now), Ok(()));
+        assert_eq!(again.may_try(0, now + Duration::from_secs(7)), Ok(()));
+        assert_eq!(lobby.enter(THERE).unwrap().may_try(0, now), Ok(()), "others are not meant");
+        assert_eq!(again.may_try(1, now), Ok(()), "other credentials, other failures");
+        assert_eq!(Visitor::default().may_try(0, now), Ok(()));
     }
 
     #[test]
@@ -245,12 +247,12 @@ mod tests {
         let now = link::now();
         let proxied = |client| lobby.enter(HERE).unwrap().on_behalf_of(client);
         for _ in 0..10 {
-            proxied(Some(THERE)).failed(now);
-            proxied(None).failed(now);
+            proxied(Some(THERE)).failed(0, now);
+            proxied(None).failed(0, now);
         }
-        assert!(proxied(Some(THERE)).may_try(now).is_err());
-        assert!(lobby.enter(THERE).unwrap().may_try(now).is_err());
-        assert_eq!(proxied(None).may_try(now), Ok(()));
-        assert_eq!(lobby.enter(HERE).unwrap().may_try(now), Ok(()));
+        assert!(proxied(Some(THERE)).may_try(0, now).is_err());
+        assert!(lobby.enter(THERE).unwrap().may_try(0, now).is_err());
+        assert_eq!(proxied(None).may_try(0, now), Ok(()));
+        assert_eq!(lobby.enter(HERE).unwrap().may_try(0, now), Ok(()));
     }
 }
