@@ -136,8 +136,13 @@ impl Dispatcher {
         if attempt.request.attempt >= limit.min(MAX_ATTEMPTS - 1) || attempt.time_left()? < HASTE {
             return None;
         }
-        attempt.tried.push(Tried { session: Arc::clone(&attempt.session), whole_instance });
-        let next = match self.pick(attempt) {
+        // What befell one link may befall the others of the same process a moment later.
+        attempt.tried.push(Tried { session: Arc::clone(&attempt.session), whole_instance: true });
+        let elsewhere = self.pick(attempt);
+        if let Some(tried) = attempt.tried.last_mut() {
+            tried.whole_instance = whole_instance;
+        }
+        let next = match elsewhere.or_else(|| self.pick(attempt)) {
             Some(session) => session,
             // The same process would give the same answer again.
             None if whole_instance => return None,

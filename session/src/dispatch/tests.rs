@@ -165,3 +165,15 @@ async fn absence_has_its_reasons() {
     session.set_serving(false);
     assert_eq!(scene.find().await.unwrap_err(), Unavailable::Unhealthy);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_request_goes_to_another_process_if_there_is_one() {
+    let scene = Scene::new();
+    let _links = [scene.join("one", 0), scene.join("one", 1), scene.join("two", 0), scene.join("two", 1)];
+    for _ in 0..20 {
+        let mut attempt = scene.begin("GET").await;
+        let first = Arc::clone(&attempt.session);
+        let second = scene.again(&mut attempt, &LOST).await.unwrap();
+        assert!(!first.is_same_instance(&second));
+    }
+}
