@@ -142,6 +142,10 @@ impl Dispatcher {
         if let Some(tried) = attempt.tried.last_mut() {
             tried.whole_instance = whole_instance;
         }
+        if elsewhere.is_none() && cause == Cause::Lost {
+            // The other links of a process that died are about to be found dead.
+            tokio::time::sleep(HASTE).await;
+        }
         let next = match elsewhere.or_else(|| self.pick(attempt)) {
             Some(session) => session,
             // The same process would give the same answer again.
