@@ -136,13 +136,16 @@ impl Story {
         let _ = table.poll_send(ledger.id, &mut chunk, &cx());
     }
 
-    /// A client takes what is there.
+    /// A client takes what is there: heads up to the final one, and only then its body.
     fn read(&mut self, input: &mut Input<'_>) {
         let (session, now) = (std::sync::Arc::clone(&self.session), self.now);
         let Some(ledger) = self.ledger(input).filter(|ledger| ledger.has_reader) else { return };
         let mut table = session.link().table();
         if let std::task::Poll::Ready(head) = table.poll_head(ledger.id, &cx()) {
             ledger.on_head_read(head);
+        }
+        if !ledger.wants_body() {
+            return;
         }
         for _ in 0..input.choice(8) {
             match table.poll_chunk(ledger.id, now, &cx()) {

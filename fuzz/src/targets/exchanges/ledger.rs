@@ -73,6 +73,11 @@ impl Ledger {
         self.granted.saturating_sub(self.read + u64::from(limits::INITIAL_WINDOW))
     }
 
+    /// Whether the reader is past the final head, or knows why there is none.
+    pub(super) fn wants_body(&self) -> bool {
+        self.final_head || self.outcome.is_some()
+    }
+
     pub(super) fn on_head_read(&mut self, head: Result<ResponseHead, Abort>) {
         match head {
             Ok(head) => {
