@@ -120,7 +120,7 @@ impl GatewayTls {
         let chain = trust::certificates(cert)?;
         let secret = PrivateKeyDer::from_pem_file(key)
             .map_err(|source| InvalidClientCert::Key { path: key.to_owned(), source })?;
-        CertifiedKey::from_der(chain.clone(), secret.clone_key(), &trust::provider()).map_err(|source| {
+        CertifiedKey::from_der(chain.clone(), secret.clone_key(), &cli::provider()).map_err(|source| {
             InvalidClientCert::Pair { cert: cert.to_owned(), key: key.to_owned(), source }
         })?;
         let certificate = Some(Arc::new(ClientCertificate { chain, key: secret }));

@@ -11,7 +11,7 @@ use rustls::{
         WantsClientCert,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
 };
 use tracing::warn;
@@ -73,9 +73,9 @@ impl Trust {
 
     /// A client that trusts these. `flag` is the one that would name another.
     pub(crate) fn client(&self, flag: &str) -> ConfigBuilder<ClientConfig, WantsClientCert> {
-        let provider = provider();
+        let provider = cli::provider();
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-        let builder = builder.with_safe_default_protocol_versions().expect("ring knows TLS 1.2 and 1.3");
+        let builder = builder.with_safe_default_protocol_versions().expect("providers know TLS 1.2 and 1.3");
         match self {
             Self::Certificates(certificates) => builder.with_root_certificates(roots(certificates, flag)),
             Self::Anybody => {
@@ -83,11 +83,6 @@ impl Trust {
             }
         }
     }
-}
-
-/// What the mathematics is done by.
-pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 /// The certificates in a PEM file, of which there must be one.

@@ -5,11 +5,13 @@
 //! - [`log`]: what is logged, in which format, and what never is.
 //! - [`audit`]: a file for what must not be lost among other lines.
 //! - [`signals`]: SIGTERM and SIGINT as a [`Shutdown`].
+//! - [`provider`]: what does the mathematics of TLS.
 //! - [`Completions`] and [`Manual`]: the commands that every program has.
 //!
 //! Invariant: nothing here prints the content of a file or the value of a variable that may hold a secret.
 
 pub mod audit;
+mod crypto;
 mod exit;
 mod file;
 mod layer;
@@ -20,6 +22,7 @@ mod program;
 pub mod signals;
 mod span;
 
+pub use crypto::provider;
 pub use exit::{Exit, Failure};
 pub use file::{FileError, Layers, Resolved};
 pub use layer::{Layer, one_or_many};

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
-    crypto::{CryptoProvider, ring},
+    crypto::CryptoProvider,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
@@ -147,7 +147,7 @@ impl Tls {
 
 impl Configs {
     fn read(config: &TlsConfig, challenges: &Arc<Challenges>) -> Result<Self, TlsFileError> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = cli::provider();
         let mut all = files::certificates(&config.certificates, &provider)?;
         all.extend(
             config.acme.iter().flat_map(AcmeConfig::files).filter_map(|file| files::ordered(file, &provider)),
@@ -156,7 +156,8 @@ impl Configs {
         let verifier = verifier(config, &provider)?;
         let make = |alpn: &[&[u8]], verifier: Option<&Arc<dyn ClientCertVerifier>>| {
             let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
-            let builder = builder.with_safe_default_protocol_versions().expect("ring knows TLS 1.2 and 1.3");
+            let builder =
+                builder.with_safe_default_protocol_versions().expect("providers know TLS 1.2 and 1.3");
             let builder = match verifier {
                 Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
                 None => builder.with_no_client_auth(),

@@ -22,6 +22,8 @@ mod verdict;
 const MAX_ATTEMPTS: u32 = 3;
 /// With less time left than this, an answer is not to be had any more.
 const HASTE: Duration = Duration::from_millis(50);
+/// By then the other links of a process that died are found dead as well.
+const AFTERMATH: Duration = Duration::from_millis(50);
 
 /// An exchange that was opened.
 pub type OpenedExchange = Opened<GatewayFrame, ResponseHead>;
@@ -136,17 +138,8 @@ impl Dispatcher {
         if attempt.request.attempt >= limit.min(MAX_ATTEMPTS - 1) || attempt.time_left()? < HASTE {
             return None;
         }
-        // What befell one link may befall the others of the same process a moment later.
-        attempt.tried.push(Tried { session: Arc::clone(&attempt.session), whole_instance: true });
-        let elsewhere = self.pick(attempt);
-        if let Some(tried) = attempt.tried.last_mut() {
-            tried.whole_instance = whole_instance;
-        }
-        if elsewhere.is_none() && cause == Cause::Lost {
-            // The other links of a process that died are about to be found dead.
-            tokio::time::sleep(HASTE).await;
-        }
-        let next = match elsewhere.or_else(|| self.pick(attempt)) {
+        attempt.tried.push(Tried { session: Arc::clone(&attempt.session), whole_instance });
+        let next = match self.elsewhere(attempt, cause).await {
             Some(session) => session,
             // The same process would give the same answer again.
             None if whole_instance => return None,
@@ -173,7 +166,7 @@ impl Dispatcher {
             };
             let session = Arc::clone(&attempt.session);
             attempt.tried.push(Tried { session, whole_instance: false });
-            attempt.session = match self.pick(attempt) {
+            attempt.session = match self.pick(attempt, |_| false) {
                 Some(session) => session,
                 None if error == OpenError::Closed => {
                     let patience = attempt.time_left().unwrap_or_default();
@@ -184,8 +177,25 @@ impl Dispatcher {
         }
     }
 
-    fn pick(&self, attempt: &Attempt) -> Option<Arc<Session>> {
-        match self.registry.pick(attempt.session.agent_id().as_str(), |session| attempt.rules_out(session)) {
+    /// A session that was not tried yet, of another process if there is one: what befell one link may befall the others of
+    /// its process a moment later.
+    async fn elsewhere(&self, attempt: &Attempt, cause: Cause) -> Option<Arc<Session>> {
+        let another_process = self.pick(attempt, |session| attempt.session.is_same_instance(session));
+        if another_process.is_some() {
+            return another_process;
+        }
+        let same_process = self.pick(attempt, |_| false)?;
+        if cause != Cause::Lost {
+            return Some(same_process);
+        }
+        tokio::time::sleep(AFTERMATH).await;
+        self.pick(attempt, |_| false)
+    }
+
+    /// A session that can take the request, was not tried yet, and is none of those to `avoid`.
+    fn pick(&self, attempt: &Attempt, avoid: impl Fn(&Arc<Session>) -> bool) -> Option<Arc<Session>> {
+        let agent_id = attempt.session.agent_id().as_str();
+        match self.registry.pick(agent_id, |session| attempt.rules_out(session) || avoid(session)) {
             Choice::Session(session) => Some(session),
             _ => None,
         }

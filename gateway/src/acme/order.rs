@@ -8,7 +8,6 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::{
-    crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     sign::CertifiedKey,
 };
@@ -151,7 +150,7 @@ fn check(chain: &str, key: &str, domain: &str) -> Result<(), OrderError> {
     let certificates = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.map_err(|_| OrderError::Unusable)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| OrderError::Unusable)?;
-    let certified = CertifiedKey::from_der(certificates, key, &ring::default_provider());
+    let certified = CertifiedKey::from_der(certificates, key, &cli::provider());
     let certified = certified.map_err(|_| OrderError::Unusable)?;
     let names = certified.end_entity_cert().map(crate::tls::dns).unwrap_or_default();
     if names.iter().any(|name| name == domain) { Ok(()) } else { Err(OrderError::Unusable) }

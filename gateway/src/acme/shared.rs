@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
-use rustls::{crypto::ring, pki_types::PrivatePkcs8KeyDer, sign::CertifiedKey};
+use rustls::{pki_types::PrivatePkcs8KeyDer, sign::CertifiedKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tracing::debug;
@@ -46,7 +46,8 @@ impl Question {
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let key = ring::sign::any_ecdsa_type(&key.into()).expect("the key is one of ECDSA");
+        let key = cli::provider().key_provider.load_private_key(key.into());
+        let key = key.expect("the key is one of ECDSA");
         // Not `from_der`, which refuses a critical extension that it does not know.
         Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
     }

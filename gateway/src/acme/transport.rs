@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
@@ -41,8 +41,8 @@ impl Transport {
         if roots.is_empty() {
             warn!("this platform trusts no certificate; name the authority's with --acme-ca-file");
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().expect("ring knows TLS 1.2 and 1.3");
+        let builder = ClientConfig::builder_with_provider(cli::provider());
+        let builder = builder.with_safe_default_protocol_versions().expect("providers know TLS 1.2 and 1.3");
         let client = builder.with_root_certificates(roots).with_no_client_auth();
         Ok(Self { connector: TlsConnector::from(Arc::new(client)) })
     }

@@ -81,10 +81,7 @@ impl ResolvesServerCert for Certificates {
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair};
-    use rustls::{
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer},
-    };
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
     use super::*;
 
@@ -94,7 +91,7 @@ mod tests {
         let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         let chain = vec![CertificateDer::from(certificate)];
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        Arc::new(CertifiedKey::from_der(chain, key, &ring::default_provider()).unwrap())
+        Arc::new(CertifiedKey::from_der(chain, key, &cli::provider()).unwrap())
     }
 
     #[test]

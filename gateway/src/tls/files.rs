@@ -76,7 +76,7 @@ pub(super) fn ordered(file: PathBuf, provider: &CryptoProvider) -> Option<Arc<Ce
 /// From when until when an ordered certificate is good; `None` if there is none that can be used.
 #[cfg(feature = "acme")]
 pub(crate) fn validity(file: &Path) -> Option<Validity> {
-    let certified = both(file, &rustls::crypto::ring::default_provider()).ok()?;
+    let certified = both(file, &cli::provider()).ok()?;
     Validity::of(certified.end_entity_cert().ok()?)
 }
 

@@ -37,12 +37,12 @@ pub(crate) fn hello(read: &[u8]) -> Hello {
 mod tests {
     use std::sync::Arc;
 
-    use rustls::{ClientConfig, ClientConnection, RootCertStore, crypto::ring};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
     use super::*;
 
     fn greeting(name: &'static str) -> Vec<u8> {
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = ClientConfig::builder_with_provider(cli::provider());
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
         let mut client = ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap();
