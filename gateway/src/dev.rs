@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{Config, EdgeConfig, Gateway, Limits, Reactors, ServeError, TlsConfig, sample, tokens};
 use authority::Authority;
+use check::Door;
 
 mod authority;
 mod check;
@@ -186,16 +187,20 @@ impl Dev {
         text
     }
 
-    /// Makes one request over each transport.
+    /// Makes one request over each transport, with TLS if the gateway speaks it.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn check(&self) -> Vec<Check> {
+        let door = match (&self.authority, self.addresses.https) {
+            (Some(authority), Some(https)) => Door { port: https, tls: Some(authority.trusting_client()) },
+            _ => Door { port: self.addresses.http, tls: None },
+        };
         let mut checks = Vec::new();
         for service in &self.services {
             let transport = service.transport.label();
             let host = format!("{}.{DOMAIN}", service.agent_id);
-            checks.push(check::run(transport, self.addresses.http, &host).await);
+            checks.push(check::run(transport, &door, host).await);
         }
         checks
     }

@@ -153,12 +153,13 @@ def several_domains_are_served(world):
 @limit(90)
 @once
 def dev_check_passes(world):
-    ports = [free_port() for _ in range(4)]
-    flags = [part for name, port in zip(("--http", "--grpc", "--ws", "--admin"), ports) for part in (name, f"127.0.0.1:{port}")]
-    done = world.run(world.tool("gateway-tunnel"), "dev", "--check", *flags, limit=60)
-    same(done.returncode, 0, f"exit ({done.stdout[-300:]} {done.stderr[-500:]})")
-    assert "grpc" in (done.stdout + done.stderr).lower(), "the transports are not named"
-    world.note(" | ".join(line.strip() for line in done.stdout.splitlines()[-3:]))
+    for tls in ((), ("--tls", "--https", f"127.0.0.1:{free_port()}")):
+        ports = [free_port() for _ in range(4)]
+        flags = [part for name, port in zip(("--http", "--grpc", "--ws", "--admin"), ports) for part in (name, f"127.0.0.1:{port}")]
+        done = world.run(world.tool("gateway-tunnel"), "dev", "--check", *tls, *flags, limit=60)
+        same(done.returncode, 0, f"exit ({done.stdout[-300:]} {done.stderr[-500:]})")
+        assert "grpc" in (done.stdout + done.stderr).lower(), "the transports are not named"
+        world.note(" | ".join(line.strip() for line in done.stdout.splitlines()[-3:]))
 
 
 @limit(90)

@@ -1,9 +1,12 @@
 //! Certificates for one run: an authority that nobody knew before, and that is forgotten behind it.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf};
+use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use proto::AgentId;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 use tempfile::TempDir;
 
 use super::DOMAIN;
@@ -25,6 +28,7 @@ pub enum AuthorityError {
 #[derive(Debug)]
 pub(super) struct Authority {
     directory: TempDir,
+    certificate: CertificateDer<'static>,
 }
 
 impl Authority {
@@ -38,9 +42,10 @@ impl Authority {
         let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
         params.distinguished_name.push(DnType::CommonName, "indranet dev mode");
         let certificate = params.signed_by(&key, &issuer.0)?;
-        let authority = Self { directory: tempfile::Builder::new().prefix("indranet-dev-").tempdir()? };
+        let directory = tempfile::Builder::new().prefix("indranet-dev-").tempdir()?;
+        let authority = Self { directory, certificate: issuer.1.der().clone() };
         let CertificateFiles { cert, key: key_file } = authority.files();
-        fs::write(authority.ca_file(), issuer.1)?;
+        fs::write(authority.ca_file(), issuer.1.pem())?;
         fs::write(cert, certificate.pem())?;
         // The directory is its owner's only.
         fs::write(key_file, key.serialize_pem())?;
@@ -50,6 +55,15 @@ impl Authority {
     /// The file with the authority's certificate.
     pub(super) fn ca_file(&self) -> PathBuf {
         self.directory.path().join("ca.pem")
+    }
+
+    /// A client that trusts this authority alone.
+    pub(super) fn trusting_client(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).expect("it was made here");
+        let builder = ClientConfig::builder_with_provider(cli::provider());
+        let builder = builder.with_safe_default_protocol_versions().expect("providers know TLS 1.2 and 1.3");
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
     }
 
     /// TLS on every port.
@@ -71,13 +85,13 @@ impl Authority {
     }
 }
 
-/// The authority, and its certificate as PEM.
-fn issuer() -> Result<(Issuer<'static, KeyPair>, String), rcgen::Error> {
+/// The authority, and its certificate.
+fn issuer() -> Result<(Issuer<'static, KeyPair>, Certificate), rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params.distinguished_name.push(DnType::CommonName, "indranet dev mode authority");
     let key = KeyPair::generate()?;
-    let pem = params.self_signed(&key)?.pem();
-    Ok((Issuer::new(params, key), pem))
+    let certificate = params.self_signed(&key)?;
+    Ok((Issuer::new(params, key), certificate))
 }
