@@ -5,6 +5,7 @@
 //! - [`log`]: what is logged, in which format, and what never is.
 //! - [`audit`]: a file for what must not be lost among other lines.
 //! - [`signals`]: SIGTERM and SIGINT as a [`Shutdown`].
+//! - [`operators`]: how operators are answered over HTTP.
 //! - [`Completions`] and [`Manual`]: the commands that every program has.
 //!
 //! Invariant: nothing here prints the content of a file or the value of a variable that may hold a secret.
@@ -15,6 +16,7 @@ mod file;
 mod layer;
 pub mod log;
 mod manual;
+pub mod operators;
 pub mod output;
 mod program;
 pub mod signals;
