@@ -17,7 +17,7 @@ use ws_bridge::server::Bridge;
 use crate::{
     ActivationError, Addresses, CacheError, Config, Limits, Reactors, TlsFileError, TokenFileError,
     admin::Admin,
-    agents::{Grpc, WebSocket, http1_builder},
+    agents::{AgentPort, WebSocket, http1_builder},
     connections::{Connection, Connections, run},
     descriptors,
     door::Doors,
@@ -238,19 +238,17 @@ impl Gateway {
                 public::serve(stream, client, security, ingress, patience, pause)
             }
         };
-        let over_grpc = Grpc {
+        let over_grpc = AgentPort {
             lobby: lobby.clone(),
             census: Arc::clone(&grpc_door.census),
             security: Security::of_agents(tls.as_ref(), Port::Grpc),
-            tunnel,
+            protocol: tunnel,
         };
-        let over_ws = WebSocket {
+        let over_ws = AgentPort {
             lobby,
             census: Arc::clone(&ws_door.census),
             security: Security::of_agents(tls.as_ref(), Port::WebSocket),
-            bridge: Arc::clone(&bridge),
-            edge: Arc::clone(&edge),
-            header_timeout,
+            protocol: WebSocket { bridge: Arc::clone(&bridge), edge: Arc::clone(&edge), header_timeout },
         };
         let [plain, secure] = Security::of_clients(tls.as_ref());
         let accepting = [
