@@ -1,25 +1,14 @@
-use std::{
-    env, io,
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Command, ExitCode},
-    thread,
-};
+use std::{io, net::SocketAddr, path::PathBuf, process::Command, thread};
 
 use agent::{GatewayUrl, Transport};
-use anyhow::Context as _;
-use cli::{Failure, Shutdown, log, output};
+use cli::{Shutdown, log, output};
 use gateway::{EdgeConfig, Gateway, Limits, Reactors};
 use proto::{AgentId, Credential};
 use session::{AgentIdPattern, Credentials, Grant};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::allocations::Allocations;
+use crate::{Part, allocations::Allocations, part};
 
-/// The first argument of a program that shall play a role instead of measuring.
-const FLAG: &str = "--role";
-/// The variable that holds the credential of both ends.
-const TOKEN: &str = "INDRANET_TOKEN";
 /// The domain under which the agents are found.
 const DOMAIN: &str = "localhost";
 
@@ -39,14 +28,11 @@ pub enum Role {
     },
 }
 
-impl Role {
-    /// The role that the arguments of this program ask for, if they do. A bench calls it before anything else.
-    pub fn from_args(args: impl IntoIterator<Item = String>) -> Option<Self> {
-        let args: Vec<String> = args.into_iter().skip(1).collect();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        match args[..] {
-            [FLAG, "gateway"] => Some(Self::Gateway),
-            [FLAG, "agent", upstream, grpc, ws] => Some(Self::Agent {
+impl Part for Role {
+    fn parse(words: &[&str]) -> Option<Self> {
+        match *words {
+            ["gateway"] => Some(Self::Gateway),
+            ["agent", upstream, grpc, ws] => Some(Self::Agent {
                 upstream: upstream.parse().ok()?,
                 grpc: grpc.parse().ok()?,
                 ws: ws.parse().ok()?,
@@ -55,41 +41,32 @@ impl Role {
         }
     }
 
-    /// A command that plays this role.
-    pub(super) fn command(self, credential: &Credential) -> io::Result<Command> {
-        let mut command = Command::new(env::current_exe()?);
-        command.env(TOKEN, credential.reveal().as_str()).args(self.args());
-        Ok(command)
-    }
-
-    fn args(self) -> Vec<String> {
+    fn words(&self) -> Vec<String> {
         match self {
-            Self::Gateway => vec![FLAG.to_owned(), "gateway".to_owned()],
+            Self::Gateway => vec!["gateway".to_owned()],
             Self::Agent { upstream, grpc, ws } => {
                 let addrs = [upstream, grpc, ws].map(|addr| addr.to_string());
-                [FLAG.to_owned(), "agent".to_owned()].into_iter().chain(addrs).collect()
-            }
-        }
-    }
-
-    /// Plays the role until stdin closes.
-    pub fn play(self) -> ExitCode {
-        match self.run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{}", Failure::runtime(error));
-                ExitCode::FAILURE
+                ["agent".to_owned()].into_iter().chain(addrs).collect()
             }
         }
     }
 
     fn run(self) -> anyhow::Result<()> {
         log::init(log::Format::default(), log::DEFAULT_LEVEL)?;
-        let credential = env::var(TOKEN).context(TOKEN)?.parse()?;
+        let credential = part::credential()?;
         match self {
             Self::Gateway => gateway(&credential),
             Self::Agent { upstream, grpc, ws } => agents(&credential, upstream, [grpc, ws]),
         }
+    }
+}
+
+impl Role {
+    /// A command that plays this role with `credential`.
+    pub(super) fn trusted(self, credential: &Credential) -> io::Result<Command> {
+        let mut command = self.command()?;
+        part::trust(&mut command, &credential.reveal());
+        Ok(command)
     }
 }
 
@@ -190,9 +167,7 @@ mod tests {
     fn a_role_survives_the_command_line() {
         let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
         for role in [Role::Gateway, Role::Agent { upstream: addr(1), grpc: addr(2), ws: addr(3) }] {
-            let program = std::iter::once("transports".to_owned());
-            assert_eq!(Role::from_args(program.chain(role.args())), Some(role));
+            part::assert_survives_the_command_line(role);
         }
-        assert_eq!(Role::from_args(["transports".to_owned(), "--quick".to_owned()]), None);
     }
 }
