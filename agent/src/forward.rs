@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Instant};
 
 use http1::{HeadError, ResponseHead, WrongLength};
 use link::{Abort, TakenUp};
-use proto::{AgentFrame, TunnelRequest, tunnel_close::Reason};
+use proto::{AgentFrame, tunnel_close::Reason};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use self::{
 use crate::{
     Event, Observer,
     upstream::{Leased, Service, UpstreamError},
-    world::Serve,
+    world::{Arrival, Serve},
 };
 
 mod download;
@@ -76,17 +76,12 @@ impl Forwarder {
         Arc::new(Self { routes, observer })
     }
 
-    /// Carries one exchange to its end. `inline` is as much of a body as may travel inside a head.
+    /// Carries one exchange to its end.
     ///
     /// # Cancel safety
     /// Dropping the future aborts the exchange at both ends.
-    pub(crate) fn serve(
-        self: Arc<Self>,
-        id: Uuid,
-        mut frame: TunnelRequest,
-        exchange: TakenUp<AgentFrame, Infallible>,
-        inline: usize,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn serve(self: Arc<Self>, arrival: Arrival) -> impl Future<Output = ()> + Send + 'static {
+        let Arrival { id, request: mut frame, exchange, inline } = arrival;
         let begun = Instant::now();
         let method = String::from_utf8_lossy(&frame.method).into_owned();
         let path = frame.path.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -114,15 +109,8 @@ impl Forwarder {
 }
 
 impl Serve for Forwarder {
-    fn take_on(
-        self: Arc<Self>,
-        id: Uuid,
-        request: TunnelRequest,
-        exchange: TakenUp<AgentFrame, Infallible>,
-        inline: usize,
-        tasks: &TaskTracker,
-    ) {
-        tasks.spawn(self.serve(id, request, exchange, inline));
+    fn take_on(self: Arc<Self>, arrival: Arrival, tasks: &TaskTracker) {
+        tasks.spawn(self.serve(arrival));
     }
 }
 
