@@ -257,7 +257,7 @@ fn agent_config(
         max_retries: Some(3),
         // Nothing between here and there could break one of several.
         connections: 1,
-        grace_period: Limits::default().grace_period,
+        grace_period: Limits::default().terms.grace_period,
         ..agent::Config::new(upstream, gateways, agent_id, credential.clone())
     }
 }

@@ -5,7 +5,7 @@ use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use proto::AgentId;
-use session::{Acceptor, Authenticator, Credentials, Dispatcher, Lobby, Registry, Terms};
+use session::{Acceptor, Authenticator, Credentials, Dispatcher, Lobby, Registry};
 use tokio::net::TcpStream;
 use tokio_util::{
     sync::CancellationToken,
@@ -200,7 +200,8 @@ impl Gateway {
             Arc::clone(&authenticator),
             Arc::clone(&registry),
             metrics.sessions.clone(),
-            terms(&config),
+            config.gateway_id.clone(),
+            config.limits.terms.clone(),
             Box::new(Rulebook::new(&config, &edge, addresses)),
         );
         let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(&edge)).await?;
@@ -280,8 +281,8 @@ impl Gateway {
             predecessor,
             elder: None,
             shared: config.reuse_port,
-            rest: config.limits.drain_idle.min(config.limits.grace_period),
-            grace_period: config.limits.grace_period,
+            rest: config.limits.drain_idle.min(config.limits.terms.grace_period),
+            grace_period: config.limits.terms.grace_period,
             accepting: accepting.into_iter().flatten().collect(),
             clients,
             agents,
@@ -308,7 +309,7 @@ impl Gateway {
 
         drain.cancelled().await;
         notify::stopping();
-        let patience = config.limits.grace_period + FAREWELL;
+        let patience = config.limits.terms.grace_period + FAREWELL;
         tokio::select! {
             finished = tokio::time::timeout(patience, ending.run()) => match finished {
                 Ok(()) => info!("all requests ended"),
@@ -320,28 +321,12 @@ impl Gateway {
     }
 }
 
-fn terms(config: &Config) -> Terms {
-    let limits = &config.limits;
-    Terms {
-        gateway_id: config.gateway_id.clone(),
-        idle_timeout: limits.idle_timeout,
-        heartbeat_interval: limits.heartbeat_interval,
-        heartbeat_timeout: limits.heartbeat_timeout,
-        grace_period: limits.grace_period,
-        max_concurrent: limits.max_concurrent,
-        body_memory: limits.body_memory,
-        max_link_age: limits.max_link_age,
-        max_sessions_per_token: limits.max_sessions_per_token,
-        max_sessions_per_agent: limits.max_sessions_per_agent,
-    }
-}
-
 fn patience(limits: &Limits) -> Patience {
     Patience {
         head: limits.header_timeout,
         keep_alive: limits.keep_alive_timeout,
         rest: limits.drain_idle,
-        write: Some(limits.idle_timeout).filter(|limit| !limit.is_zero()),
+        write: Some(limits.terms.idle_timeout).filter(|limit| !limit.is_zero()),
     }
 }
 

@@ -39,6 +39,8 @@ struct Inner {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
     metrics: Metrics,
+    /// The gateway's name for itself.
+    gateway_id: String,
     terms: Terms,
     rules: Box<dyn AgentRules>,
     budget: Budget,
@@ -52,11 +54,13 @@ struct Inner {
 }
 
 impl Acceptor {
-    /// An acceptor whose sessions are found in `registry`. Must be called inside a tokio runtime.
+    /// An acceptor of the gateway that calls itself `gateway_id`. Its sessions are found in `registry`. Must be called inside
+    /// a tokio runtime.
     pub fn new(
         authenticator: Arc<Authenticator>,
         registry: Arc<Registry>,
         metrics: Metrics,
+        gateway_id: String,
         terms: Terms,
         rules: Box<dyn AgentRules>,
     ) -> Self {
@@ -67,6 +71,7 @@ impl Acceptor {
             registry,
             metrics,
             budget: Budget::new(terms.body_memory),
+            gateway_id,
             terms,
             rules,
             seats: Seats::default(),
@@ -340,7 +345,7 @@ impl Inner {
         let terms = &self.terms;
         let max_concurrent = authenticated.max_concurrent.unwrap_or(u32::MAX).min(terms.max_concurrent);
         let session_id = session_id.to_string();
-        let transcript = auth::accept_transcript(&request.nonce, &session_id, &terms.gateway_id);
+        let transcript = auth::accept_transcript(&request.nonce, &session_id, &self.gateway_id);
         ConnectAccepted {
             protocol_version: limits::PROTOCOL_VERSION,
             features: common_features(request),
@@ -356,7 +361,7 @@ impl Inner {
             response_timeout_ms: millis(response_timeout),
             public_urls: self.rules.public_urls(agent_id),
             server_time: unix_millis(),
-            gateway_id: terms.gateway_id.clone(),
+            gateway_id: self.gateway_id.clone(),
             server_signature: auth::sign(secret, &transcript).to_vec().into(),
             session_id,
         }

@@ -149,7 +149,7 @@ fn agent_config(
     let gateways = vec![GatewayUrl { transport, tls: false, host, port }];
     agent::Config {
         max_retries: Some(0),
-        grace_period: Limits::default().grace_period,
+        grace_period: Limits::default().terms.grace_period,
         ..agent::Config::new(upstream, gateways, agent_id(transport), credential.clone())
     }
 }

@@ -77,7 +77,8 @@ async fn two_hundred_requests_are_in_progress_at_once(transport: Transport) {
 
 async fn more_requests_than_agreed_are_told_to_come_back(transport: Transport) {
     let upstream = Upstream::start().await;
-    let tunnel = Tunnel::start_with(transport, upstream.addr(), |limits| limits.max_concurrent = 2).await;
+    let tunnel =
+        Tunnel::start_with(transport, upstream.addr(), |limits| limits.terms.max_concurrent = 2).await;
     let mut in_progress = Vec::new();
     for _ in 0..2 {
         let mut client = tunnel.client().await;

@@ -114,7 +114,7 @@ async fn an_agent_that_leaves_in_the_middle_of_a_body_is_not_a_clean_end(transpo
 
 async fn an_agent_that_reads_nothing_is_nobody_elses_trouble(transport: Transport) {
     let mut scene = Scene::with(transport, |limits| {
-        limits.max_concurrent = 100;
+        limits.terms.max_concurrent = 100;
         limits.response_timeout = PATIENCE;
     })
     .await;

@@ -90,7 +90,8 @@ async fn a3_a_body_that_is_not_as_long_as_declared_is_a_reset_over_http_2(transp
 }
 
 async fn a9_a_body_that_never_comes_is_a_reset_over_http_2(transport: Transport) {
-    let mut scene = Scene::with(transport, |limits| limits.idle_timeout = Duration::from_millis(200)).await;
+    let mut scene =
+        Scene::with(transport, |limits| limits.terms.idle_timeout = Duration::from_millis(200)).await;
     let (mut client, id) = asked(&mut scene).await;
     scene.silent.send(frames::head(&id));
     assert_eq!(client.fate(1).await, Fate::Status(200));

@@ -205,7 +205,8 @@ async fn stays(client: &mut H2) {
 }
 
 async fn h2h_a_client_that_takes_no_response(transport: Transport) {
-    let mut scene = Scene::with(transport, |limits| limits.idle_timeout = Duration::from_millis(300)).await;
+    let mut scene =
+        Scene::with(transport, |limits| limits.terms.idle_timeout = Duration::from_millis(300)).await;
     let (mut client, id) = takes_nothing(&mut scene).await;
     // The exchange and the connection run out of patience at about the same time.
     assert!(matches!(scene.silent.close_of(&id).await, Reason::Timeout | Reason::Cancelled));
@@ -220,7 +221,8 @@ async fn h2h_a_client_that_takes_no_response(transport: Transport) {
 }
 
 async fn h2h_a_response_that_is_not_taken_does_not_end_others(transport: Transport) {
-    let mut scene = Scene::with(transport, |limits| limits.idle_timeout = Duration::from_millis(300)).await;
+    let mut scene =
+        Scene::with(transport, |limits| limits.terms.idle_timeout = Duration::from_millis(300)).await;
     let (mut client, _stalled) = takes_nothing(&mut scene).await;
     let windows = [0, 3].map(|stream| frame::window_update(stream, 1 << 28)).concat();
     client.send([&get(3, &host_of(OTHER_AGENT)), &windows[..]].concat()).await;
@@ -269,7 +271,7 @@ async fn h2h_a_connection_on_which_nothing_is_asked(transport: Transport) {
 async fn h2h_a_client_that_sends_no_body(transport: Transport) {
     let mut scene = Scene::with(transport, |limits| {
         limits.response_timeout = Duration::from_millis(200);
-        limits.idle_timeout = Duration::from_millis(200);
+        limits.terms.idle_timeout = Duration::from_millis(200);
     })
     .await;
     let mut client = scene.h2().await;
