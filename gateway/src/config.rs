@@ -80,6 +80,30 @@ impl fmt::Debug for PolicySource {
     }
 }
 
+impl Config {
+    /// A gateway on free ports of loopback, which knows no tokens and asks nothing of clients.
+    pub fn on_loopback(gateway_id: &str, domain: &str) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            http: free,
+            grpc: free,
+            ws: free,
+            admin: free,
+            domains: vec![domain.to_owned()],
+            tokens: PathBuf::new(),
+            master_key_file: None,
+            public_url: None,
+            gateway_id: gateway_id.to_owned(),
+            audiences: Vec::new(),
+            ws_origins: Vec::new(),
+            limits: Limits::default(),
+            edge: EdgeConfig::default(),
+            reuse_port: false,
+            tls: None,
+        }
+    }
+}
+
 /// Times and amounts, each with a default.
 #[derive(Clone, Debug)]
 pub struct Limits {

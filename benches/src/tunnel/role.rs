@@ -1,10 +1,10 @@
-use std::{io, net::SocketAddr, path::PathBuf, process::Command, thread};
+use std::{io, net::SocketAddr, process::Command, thread};
 
 use agent::{GatewayUrl, Transport};
 use cli::{Shutdown, log, output};
-use gateway::{EdgeConfig, Gateway, Limits, Reactors};
+use gateway::{Gateway, Limits, Reactors};
 use proto::{AgentId, Credential};
-use session::{AgentIdPattern, Credentials, Grant};
+use session::Credentials;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{Part, allocations::Allocations, part};
@@ -72,7 +72,10 @@ impl Role {
 
 fn gateway(credential: &Credential) -> anyhow::Result<()> {
     until_end(Builder::new_multi_thread().enable_all().build()?, async |shutdown| {
-        let gateway = Gateway::with_credentials(gateway_config(), anyone_with(credential))?;
+        let gateway = Gateway::with_credentials(
+            gateway::Config::on_loopback("bench", DOMAIN),
+            Credentials::anyone_with(credential),
+        )?;
         let addresses = gateway.addresses();
         output::line(&format!("{} {} {}", addresses.http, addresses.grpc, addresses.ws))?;
         Ok(gateway.run(Reactors::current(), shutdown).await?)
@@ -112,41 +115,13 @@ fn until_stdin_closes() -> Shutdown {
     shutdown
 }
 
-fn gateway_config() -> gateway::Config {
-    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    gateway::Config {
-        http: anywhere,
-        grpc: anywhere,
-        ws: anywhere,
-        admin: anywhere,
-        domains: vec![DOMAIN.to_owned()],
-        tokens: PathBuf::new(),
-        master_key_file: None,
-        public_url: None,
-        gateway_id: "bench".to_owned(),
-        audiences: Vec::new(),
-        ws_origins: Vec::new(),
-        limits: Limits::default(),
-        edge: EdgeConfig::default(),
-        tls: None,
-        reuse_port: false,
-    }
-}
-
-fn anyone_with(credential: &Credential) -> Credentials {
-    let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
-    [(credential.token.clone(), grant)].into_iter().collect()
-}
-
 fn agent_config(
     transport: Transport,
     gateway: SocketAddr,
     credential: &Credential,
     upstream: SocketAddr,
 ) -> agent::Config {
-    let (host, port) = (gateway.ip().to_string(), gateway.port());
-    let upstream = agent::Upstream::http(upstream.ip().to_string(), upstream.port());
-    let gateways = vec![GatewayUrl { transport, tls: false, host, port }];
+    let (upstream, gateways) = (agent::Upstream::at(upstream), vec![GatewayUrl::at(transport, gateway)]);
     agent::Config {
         max_retries: Some(0),
         grace_period: Limits::default().terms.grace_period,
