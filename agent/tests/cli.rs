@@ -6,57 +6,32 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Output, Stdio},
+    path::PathBuf,
+    process::{Child, ChildStderr, Command, Stdio},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proto::{ConnectRequest, Credential, Feature, auth};
 use serde_json::Value;
 
+#[path = "../../cli/tests/program_kit/mod.rs"]
+mod program_kit;
+
+use program_kit::{Directory, assert_needs_no_reader, bare, outcome};
+
 const TOKEN: &str = "itk_k3v9_q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng";
 const OTHER_TOKEN: &str = "itk_b7_ADRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0VniQEjQ";
 const SECRET: &str = "q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng";
 
-/// A directory that is gone after the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("agent-cli-{name}"));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, content: &str) -> String {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The program with a token, and otherwise in an environment without variables and without files to find.
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_agent-tunnel"));
-    command.env_clear().env("HOME", "/nonexistent").env("INDRANET_TOKEN", TOKEN);
+    let mut command = bare(env!("CARGO_BIN_EXE_agent-tunnel"));
+    command.env("INDRANET_TOKEN", TOKEN);
     command
 }
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     outcome(program().args(arguments))
-}
-
-fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 #[test]
@@ -240,7 +215,8 @@ fn a_token_is_taken_from_flag_then_variable_then_file() {
     let token = directory.file("token", &format!("{OTHER_TOKEN}\n"));
     let personal = directory.file("indranet/agent.toml", &format!("target = '3000'\ntoken_file = '{token}'"));
     let id = |command: &mut Command| {
-        let (code, stdout, stderr) = outcome(command.arg("validate").env("XDG_CONFIG_HOME", &directory.0));
+        let (code, stdout, stderr) =
+            outcome(command.arg("validate").env("XDG_CONFIG_HOME", directory.path("")));
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stdout.contains(&personal), "{stdout}");
         stdout.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
@@ -251,7 +227,7 @@ fn a_token_is_taken_from_flag_then_variable_then_file() {
     assert_eq!(id(program().env("INDRANET_TOKEN_FILE", &token)), file);
     let with_flag = |flag: &str, value: &str| {
         let mut program = program();
-        program.args(["validate", flag, value]).env("XDG_CONFIG_HOME", &directory.0);
+        program.args(["validate", flag, value]).env("XDG_CONFIG_HOME", directory.path(""));
         let (_, stdout, _) = outcome(&mut program);
         stdout.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
     };
@@ -320,10 +296,7 @@ fn two_signed_frames_differ() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     for arguments in [&["completions", "bash"][..], &["completions", "fish"], &["man"], &["man", "connect"]] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let (code, _, stderr) = outcome(program().args(arguments).stdout(writer));
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert_needs_no_reader(program().args(arguments));
     }
 }
 
