@@ -14,6 +14,7 @@ mod agents;
 mod credentials;
 mod framing;
 mod h2_agents;
+mod h2_attacks;
 mod h2_ingress;
 mod host;
 mod logs;

@@ -14,7 +14,10 @@ use tests::{
     over_every_transport,
 };
 
-use super::*;
+use super::{
+    h2_attacks::{many, stream},
+    *,
+};
 
 over_every_transport![
     h2a_rapid_resets,
@@ -44,16 +47,6 @@ over_every_transport![
     h2j_connect_without_a_protocol,
     h2j_the_agents_service_is_not_here,
 ];
-
-/// The `index`th stream of a client.
-fn stream(index: u32) -> u32 {
-    2 * index + 1
-}
-
-/// Frames for many streams, one behind the other.
-fn many(count: u32, frames: impl Fn(u32) -> Vec<Bytes>) -> Vec<u8> {
-    (0..count).flat_map(|index| frames(stream(index))).flatten().collect()
-}
 
 async fn h2a_rapid_resets(transport: Transport) {
     let mut scene = Scene::new(transport).await;
@@ -85,13 +78,7 @@ async fn h2b_resets_that_the_server_is_made_to_send(transport: Transport) {
 
 async fn h2c_continuations_without_end(transport: Transport) {
     let mut scene = Scene::new(transport).await;
-    let field = hpack::block(&[("x", "y")]);
-    for part in [&field[..], &[]] {
-        let mut client = scene.h2().await;
-        client.send(frame::headers(1, END_STREAM, part)).await;
-        client.send(frame::any(frame::CONTINUATION, 0, 1, part).repeat(10_000)).await;
-        assert_eq!(client.gone().await, Some(frame::ENHANCE_YOUR_CALM));
-    }
+    h2_attacks::continuations_without_end(async || scene.h2().await, 10_000).await;
     scene.assert_over().await;
 }
 
@@ -284,21 +271,7 @@ async fn h2h_a_client_that_sends_no_body(transport: Transport) {
 
 async fn h2i_windows_that_overflow(transport: Transport) {
     let mut scene = Scene::new(transport).await;
-    let mut client = scene.h2().await;
-    client.send(frame::window_update(0, 0x7fff_ffff).repeat(2)).await;
-    assert_eq!(client.gone().await, Some(frame::FLOW_CONTROL_ERROR));
-
-    let mut client = scene.h2().await;
-    client.send([get(1, &host_of(OTHER_AGENT)), frame::window_update(1, 0x7fff_ffff)].concat()).await;
-    assert_eq!(client.fate(1).await, Fate::Reset(frame::FLOW_CONTROL_ERROR));
-
-    let mut client = scene.h2().await;
-    client.send(frame::settings(&[(frame::INITIAL_WINDOW_SIZE, 0x8000_0000)])).await;
-    assert!(matches!(client.gone().await, Some(frame::FLOW_CONTROL_ERROR | frame::PROTOCOL_ERROR)));
-
-    let mut client = scene.h2().await;
-    client.send(frame::window_update(0, 0)).await;
-    assert_eq!(client.gone().await, Some(frame::PROTOCOL_ERROR));
+    h2_attacks::windows_that_overflow(async || scene.h2().await, get(1, &host_of(OTHER_AGENT))).await;
     scene.assert_over().await;
 }
 
@@ -319,24 +292,7 @@ async fn h2i_more_data_than_the_window(transport: Transport) {
 
 async fn h2i_frames_that_are_too_large(transport: Transport) {
     let mut scene = Scene::new(transport).await;
-    for kind in [frame::DATA, frame::HEADERS, frame::SETTINGS, 0x7f] {
-        let mut client = scene.h2().await;
-        // Only its header: what it announces is not waited for.
-        client.send([0xff, 0xff, 0xff, kind, 0, 0, 0, 0, 1]).await;
-        assert_eq!(client.gone().await, Some(frame::FRAME_SIZE_ERROR), "{kind}");
-    }
-    let wrong = [
-        frame::any(frame::PING, 0, 0, "seven b"),
-        frame::any(frame::SETTINGS, 0, 0, "seven b"),
-        frame::any(frame::WINDOW_UPDATE, 0, 0, "five "),
-        frame::any(frame::RST_STREAM, 0, 1, "five "),
-    ];
-    for frame in wrong {
-        let mut client = scene.h2().await;
-        client.send(&frame).await;
-        let code = client.gone().await;
-        assert!(matches!(code, Some(frame::FRAME_SIZE_ERROR | frame::PROTOCOL_ERROR)), "{frame:x} {code:?}");
-    }
+    h2_attacks::frames_that_are_too_large(async || scene.h2().await).await;
     scene.assert_over().await;
 }
 
