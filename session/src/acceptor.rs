@@ -241,7 +241,7 @@ impl Inner {
         info: LinkInfo,
         link: GatewayLink,
         inbound: S,
-        authenticated: Authenticated,
+        mut authenticated: Authenticated,
         _seat: Seat,
     ) where
         S: Stream<Item = Result<AgentFrame, LinkError>>,
@@ -253,38 +253,9 @@ impl Inner {
 
         let response_timeout = self.rules.response_timeout(&authenticated.agent_id);
         let accepted = self.accepted(id, &authenticated, response_timeout);
-        let Authenticated { agent_id, token, request, secret, .. } = authenticated;
-        let features = accepted.features.clone();
-        let inline_limit = {
-            let mut table = link.table();
-            table.agree(accepted.max_concurrent as usize, request.initial_window);
-            table.set_response_timeout(Some(response_timeout));
-            // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
-            table.cork();
-            table.inline_limit()
-        };
-        let instances = self.rules.instances(&agent_id);
-        let session = Arc::new(Session {
-            id,
-            timeout_ms: millis(response_timeout),
-            agent_id,
-            token,
-            secret,
-            instance_id: request.instance_id,
-            connection: request.connection,
-            serving: AtomicBool::new(true),
-            suspect: AtomicBool::new(false),
-            life: Mutex::new(Lifecycle::authenticating(link::now())),
-            transport: info.transport,
-            peer: info.peer,
-            link,
-            inline_limit,
-            features,
-            retirement: Retirement::default(),
-            dismissed: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
-            sweeper: self.sweeper.clone(),
-        });
+        let instances = self.rules.instances(&authenticated.agent_id);
+        let agent_version = std::mem::take(&mut authenticated.request.agent_version);
+        let session = self.session(id, &info, link, authenticated, &accepted, response_timeout);
         let registration = match self.registry.register(&session, instances) {
             Ok(registration) => registration,
             Err(in_use) => return self.refuse(in_use.into(), &info, &Claim::proved(&session), &session.link),
@@ -306,7 +277,7 @@ impl Inner {
             session.retire(proto::drain::Reason::Shutdown);
         }
         let begun = link::now();
-        audit::connected(&session, &request.agent_version);
+        audit::connected(&session, &agent_version);
         let Session { token, agent_id, secret, .. } = &*session;
         let standing = self.authenticator.credentials().standing(token, agent_id, secret, unix_millis());
         if let Err(why) = standing {
@@ -333,6 +304,49 @@ impl Inner {
         session.live_through(LifeEvent::Lost);
         let reason = session.link.table().close_reason().cloned();
         audit::disconnected(&session, reason.as_ref(), begun.elapsed());
+    }
+
+    /// The session of an agent that is accepted on these terms. Nothing has left on its link yet, and nothing does until
+    /// the link is uncorked.
+    fn session(
+        &self,
+        id: Uuid,
+        info: &LinkInfo,
+        link: GatewayLink,
+        authenticated: Authenticated,
+        accepted: &ConnectAccepted,
+        response_timeout: Duration,
+    ) -> Arc<Session> {
+        let Authenticated { agent_id, token, request, secret, .. } = authenticated;
+        let inline_limit = {
+            let mut table = link.table();
+            table.agree(accepted.max_concurrent as usize, request.initial_window);
+            table.set_response_timeout(Some(response_timeout));
+            // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
+            table.cork();
+            table.inline_limit()
+        };
+        Arc::new(Session {
+            id,
+            timeout_ms: millis(response_timeout),
+            agent_id,
+            token,
+            secret,
+            instance_id: request.instance_id,
+            connection: request.connection,
+            serving: AtomicBool::new(true),
+            suspect: AtomicBool::new(false),
+            life: Mutex::new(Lifecycle::authenticating(link::now())),
+            transport: info.transport,
+            peer: info.peer,
+            link,
+            inline_limit,
+            features: accepted.features.clone(),
+            retirement: Retirement::default(),
+            dismissed: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            sweeper: self.sweeper.clone(),
+        })
     }
 
     fn accepted(
