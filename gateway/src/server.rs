@@ -11,7 +11,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tracing::{info, warn};
+use tracing::info;
 use ws_bridge::server::Bridge;
 
 use crate::{
@@ -33,11 +33,8 @@ use crate::{
     route::Domains,
     rulebook::{self, Rulebook},
     stage::{Life, Readiness},
-    tls::{Port, Security},
+    tls::{Port, Security, Tls},
 };
-
-/// What is left of the grace period for connections to close once their last response is written.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Why a gateway does not run.
 #[derive(Debug, thiserror::Error)]
@@ -191,36 +188,15 @@ impl Gateway {
         let Self { config, authenticator, ports, predecessor, life, certificates, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
         let addresses = ports.addresses;
-        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
         let tls = certificates.as_ref().map(|certificates| Arc::clone(&certificates.tls));
-        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone()));
-        let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(&config, addresses)));
-        let acceptor = Acceptor::new(
-            Arc::clone(&authenticator),
-            Arc::clone(&registry),
-            metrics.sessions.clone(),
-            config.gateway_id.clone(),
-            config.limits.terms.clone(),
-            Box::new(Rulebook::new(&config, &edge, addresses)),
-        );
-        let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(&edge)).await?;
-        let ingress = Arc::new(Ingress {
-            domains: Domains::new(&config.domains),
-            edge: Arc::clone(&edge),
-            pages: config.edge.pages,
-            challenges: tls.as_ref().map(|tls| Arc::clone(tls.challenges())),
-            dispatcher: Dispatcher::new(Arc::clone(&registry), metrics.sessions.clone()),
-            authenticator: Arc::clone(&authenticator),
-            metrics: Arc::clone(&metrics.requests),
-            draining: drain.clone(),
-            uploads: TaskTracker::new(),
-        });
+        let core = Core::new(&config, authenticator, addresses, tls.clone(), drain.clone());
+        let Core { registry, metrics, edge, acceptor, ingress } = &core;
+        let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(edge)).await?;
         let doors = Doors { ports: &ports, life: &life, metrics: &metrics.connections };
-        let (http_door, https_door) = doors.of_clients(&config.limits, &edge);
+        let (http_door, https_door) = doors.of_clients(&config.limits, edge);
         let [grpc_door, ws_door, admin_door] = doors.of_others();
         let operator =
-            Arc::new(Admin { metrics: Arc::clone(&metrics), life: life.clone(), draining: drain.clone() });
+            Arc::new(Admin { metrics: Arc::clone(metrics), life: life.clone(), draining: drain.clone() });
 
         // Whatever is left when this function returns ends with it.
         let ended = CancellationToken::new();
@@ -232,7 +208,7 @@ impl Gateway {
         let lobby = Lobby::new(config.limits.lobby);
         let patience = patience(&config.limits);
         let serve_clients = |security: Security| {
-            let ingress = Arc::clone(&ingress);
+            let ingress = Arc::clone(ingress);
             move |stream, peer, pause| {
                 let client = ingress.edge.client(peer, "http");
                 let (security, ingress) = (security.clone(), Arc::clone(&ingress));
@@ -249,7 +225,7 @@ impl Gateway {
             lobby,
             census: Arc::clone(&ws_door.census),
             security: Security::of_agents(tls.as_ref(), Port::WebSocket),
-            protocol: WebSocket { bridge: Arc::clone(&bridge), edge: Arc::clone(&edge), header_timeout },
+            protocol: WebSocket { bridge: Arc::clone(&bridge), edge: Arc::clone(edge), header_timeout },
         };
         let [plain, secure] = Security::of_clients(tls.as_ref());
         let accepting = [
@@ -261,20 +237,7 @@ impl Gateway {
         let _operating = operators.accept(admin_door, move |stream, peer, pause| {
             run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause.answered())
         });
-        let _reload = tokens.map(|file| {
-            let follow = reload::follow(file, Arc::clone(&authenticator), acceptor.clone());
-            AbortOnDropHandle::new(tokio::spawn(follow))
-        });
-        let _policies = config.edge.source.clone().map(|source| {
-            AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
-        });
-        #[cfg(feature = "acme")]
-        let _acme = config.tls.as_ref().and_then(|tls| tls.acme.clone()).zip(tls).map(|(acme, tls)| {
-            AbortOnDropHandle::new(tokio::spawn(crate::acme::keep(acme, Arc::clone(tls.challenges()))))
-        });
-        let _certificates = certificates.map(|certificates| {
-            AbortOnDropHandle::new(tokio::spawn(reload::follow_certificates(certificates)))
-        });
+        let _followed = core.follow(&config, tokens, certificates);
         let mut ending = Ending {
             life: life.clone(),
             ports: ports.clone(),
@@ -292,13 +255,14 @@ impl Gateway {
         };
         if let Some(predecessor) = &mut ending.predecessor {
             tokio::select! {
-                () = predecessor.succeed(&registry) => {}
+                () = predecessor.succeed(registry) => {}
                 () = drain.cancelled() => {}
             }
         }
         ending.predecessor = ending.predecessor.take().map(Predecessor::keep);
         if let Some(name) = ports.name().filter(|_name| config.reuse_port) {
             let pauses = ending.clients.pauses().clone();
+            let (acceptor, registry) = (acceptor.clone(), Arc::clone(registry));
             let elder = Elder { name, ports, life: life.clone(), acceptor, registry, pauses };
             ending.elder = Some(elder.begin());
         }
@@ -309,15 +273,79 @@ impl Gateway {
 
         drain.cancelled().await;
         notify::stopping();
-        let patience = config.limits.terms.grace_period + FAREWELL;
-        tokio::select! {
-            finished = tokio::time::timeout(patience, ending.run()) => match finished {
-                Ok(()) => info!("all requests ended"),
-                Err(_elapsed) => warn!("the grace period is over; requests in progress are cut"),
-            },
-            () = abort.cancelled() => warn!("requests in progress are cut"),
-        }
+        ending.run_until(&abort).await;
         Ok(())
+    }
+}
+
+/// What the ports have in common.
+struct Core {
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    edge: Arc<Edge>,
+    acceptor: Acceptor,
+    ingress: Arc<Ingress>,
+}
+
+impl Core {
+    fn new(
+        config: &Config,
+        authenticator: Arc<Authenticator>,
+        addresses: Addresses,
+        tls: Option<Arc<Tls>>,
+        draining: CancellationToken,
+    ) -> Self {
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
+        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone()));
+        let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(config, addresses)));
+        let acceptor = Acceptor::new(
+            Arc::clone(&authenticator),
+            Arc::clone(&registry),
+            metrics.sessions.clone(),
+            config.gateway_id.clone(),
+            config.limits.terms.clone(),
+            Box::new(Rulebook::new(config, &edge, addresses)),
+        );
+        let ingress = Arc::new(Ingress {
+            domains: Domains::new(&config.domains),
+            edge: Arc::clone(&edge),
+            pages: config.edge.pages,
+            challenges: tls.as_ref().map(|tls| Arc::clone(tls.challenges())),
+            dispatcher: Dispatcher::new(Arc::clone(&registry), metrics.sessions.clone()),
+            authenticator,
+            metrics: Arc::clone(&metrics.requests),
+            draining,
+            uploads: TaskTracker::new(),
+        });
+        Self { registry, metrics, edge, acceptor, ingress }
+    }
+
+    /// Has what was read from files be as new as they are, for as long as the tasks live.
+    fn follow(
+        &self,
+        config: &Config,
+        tokens: Option<Tokens>,
+        certificates: Option<Certificates>,
+    ) -> Vec<AbortOnDropHandle<()>> {
+        let mut tasks = Vec::new();
+        if let Some(file) = tokens {
+            let authenticator = Arc::clone(&self.ingress.authenticator);
+            tasks.push(tokio::spawn(reload::follow(file, authenticator, self.acceptor.clone())));
+        }
+        if let Some(source) = config.edge.source.clone() {
+            tasks.push(tokio::spawn(reload::follow_policies(source, Arc::clone(&self.edge))));
+        }
+        #[cfg(feature = "acme")]
+        if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.clone())
+            && let Some(challenges) = &self.ingress.challenges
+        {
+            tasks.push(tokio::spawn(crate::acme::keep(acme, Arc::clone(challenges))));
+        }
+        if let Some(certificates) = certificates {
+            tasks.push(tokio::spawn(reload::follow_certificates(certificates)));
+        }
+        tasks.into_iter().map(AbortOnDropHandle::new).collect()
     }
 }
 
