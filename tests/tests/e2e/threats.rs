@@ -15,6 +15,7 @@ mod credentials;
 mod framing;
 mod h2_agents;
 mod h2_attacks;
+mod h2_fields;
 mod h2_ingress;
 mod host;
 mod logs;
