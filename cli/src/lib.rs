@@ -2,10 +2,10 @@
 //!
 //! - [`run`], [`Failure`] and [`Exit`]: from arguments to an exit code, with errors printed in one place.
 //! - [`Layers`] and [`Layer`]: one struct of settings filled from flags, the environment and a TOML file.
+//! - [`operators`]: how operators are answered over HTTP.
 //! - [`log`]: what is logged, in which format, and what never is.
 //! - [`audit`]: a file for what must not be lost among other lines.
 //! - [`signals`]: SIGTERM and SIGINT as a [`Shutdown`].
-//! - [`operators`]: how operators are answered over HTTP.
 //! - [`Completions`] and [`Manual`]: the commands that every program has.
 //!
 //! Invariant: nothing here prints the content of a file or the value of a variable that may hold a secret.
