@@ -80,18 +80,19 @@ impl Forwarder {
     ///
     /// # Cancel safety
     /// Dropping the future aborts the exchange at both ends.
-    pub(crate) fn serve(self: Arc<Self>, arrival: Arrival) -> impl Future<Output = ()> + Send + 'static {
-        let Arrival { id, request: mut frame, exchange, inline } = arrival;
+    pub(crate) fn serve(self: Arc<Self>, mut arrival: Arrival) -> impl Future<Output = ()> + Send + 'static {
         let begun = Instant::now();
+        let frame = &mut arrival.request;
         let method = String::from_utf8_lossy(&frame.method).into_owned();
         let path = frame.path.split(|byte| *byte == b'?').next().unwrap_or_default();
         let path = String::from_utf8_lossy(path).into_owned();
         let client = frame.client_addr.parse().ok();
-        let sealed = passthrough::is_asked(&frame).then(|| frame.id.clone());
+        let sealed = passthrough::is_asked(frame).then(|| frame.id.clone());
         // Not inside the future: what is moved into a task is copied, and a frame is large.
         let (destination, seen) = self.routes.pick(&frame.path);
         frame.path = seen;
-        let request = Request::new(frame, client, destination.host.as_ref());
+        let request = Request::new(arrival.request, client, destination.host.as_ref());
+        let Arrival { id, exchange, inline, .. } = arrival;
         let service = Arc::clone(&destination.service);
         async move {
             let outcome = match sealed {
