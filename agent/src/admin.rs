@@ -2,9 +2,8 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use cli::operators::{self, Answer, text};
+use http::{Request, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
@@ -12,11 +11,6 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use crate::status::Source;
 
 mod metrics;
-
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const OPENMETRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// How long a client may take to send a head.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,11 +75,8 @@ impl Admin {
 
 /// `/healthz`: the process lives. `/readyz`: requests can come and be served. `/metrics`: what it counts. `/status`: how
 /// it is.
-fn answer<B>(source: &Source, request: &Request<B>) -> Response<Full<Bytes>> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-    }
-    match request.uri().path() {
+fn answer<B>(source: &Source, request: &Request<B>) -> Answer {
+    operators::answer(request, |path| match path {
         "/healthz" => text(StatusCode::OK, "ok\n"),
         "/readyz" => {
             let status = source.status();
@@ -95,24 +86,12 @@ fn answer<B>(source: &Source, request: &Request<B>) -> Response<Full<Bytes>> {
                 (true, false) => text(StatusCode::SERVICE_UNAVAILABLE, "the local service cannot be asked\n"),
             }
         }
-        "/metrics" => body(StatusCode::OK, OPENMETRICS, metrics::text(source).into()),
+        "/metrics" => operators::metrics(metrics::text(source)),
         "/status" => {
-            let document = serde_json::to_vec(&source.status()).expect("plain values have a form in JSON");
-            body(StatusCode::OK, JSON, document.into())
+            operators::json(serde_json::to_vec(&source.status()).expect("plain values have a form in JSON"))
         }
         _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz, /metrics and /status\n"),
-    }
-}
-
-fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    body(status, TEXT, Bytes::from_static(text.as_bytes()))
-}
-
-fn body(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
+    })
 }
 
 #[cfg(test)]

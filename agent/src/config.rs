@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
 
 use proto::{AgentId, Credential, limits};
 
@@ -184,6 +184,11 @@ impl Upstream {
         Self { host: host.into(), port, tls: false, http2: Http2::Never }
     }
 
+    /// The same at an address.
+    pub fn at(addr: SocketAddr) -> Self {
+        Self::http(addr.ip().to_string(), addr.port())
+    }
+
     /// Host and port, as they stand in a URL.
     pub(crate) fn authority(&self) -> String {
         format!("{}:{}", bracketed(&self.host), self.port)
@@ -214,6 +219,11 @@ impl fmt::Display for GatewayUrl {
 }
 
 impl GatewayUrl {
+    /// A gateway at an address, without TLS.
+    pub fn at(transport: Transport, addr: SocketAddr) -> Self {
+        Self { transport, tls: false, host: addr.ip().to_string(), port: addr.port() }
+    }
+
     /// Host and port, as they stand in a URL.
     pub fn authority(&self) -> String {
         format!("{}:{}", bracketed(&self.host), self.port)

@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Instant};
 
 use http1::{HeadError, ResponseHead, WrongLength};
 use link::{Abort, TakenUp};
-use proto::{AgentFrame, TunnelRequest, tunnel_close::Reason};
+use proto::{AgentFrame, tunnel_close::Reason};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use self::{
 use crate::{
     Event, Observer,
     upstream::{Leased, Service, UpstreamError},
-    world::Serve,
+    world::{Arrival, Serve},
 };
 
 mod download;
@@ -76,27 +76,23 @@ impl Forwarder {
         Arc::new(Self { routes, observer })
     }
 
-    /// Carries one exchange to its end. `inline` is as much of a body as may travel inside a head.
+    /// Carries one exchange to its end.
     ///
     /// # Cancel safety
     /// Dropping the future aborts the exchange at both ends.
-    pub(crate) fn serve(
-        self: Arc<Self>,
-        id: Uuid,
-        mut frame: TunnelRequest,
-        exchange: TakenUp<AgentFrame, Infallible>,
-        inline: usize,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    pub(crate) fn serve(self: Arc<Self>, mut arrival: Arrival) -> impl Future<Output = ()> + Send + 'static {
         let begun = Instant::now();
+        let frame = &mut arrival.request;
         let method = String::from_utf8_lossy(&frame.method).into_owned();
         let path = frame.path.split(|byte| *byte == b'?').next().unwrap_or_default();
         let path = String::from_utf8_lossy(path).into_owned();
         let client = frame.client_addr.parse().ok();
-        let sealed = passthrough::is_asked(&frame).then(|| frame.id.clone());
+        let sealed = passthrough::is_asked(frame).then(|| frame.id.clone());
         // Not inside the future: what is moved into a task is copied, and a frame is large.
         let (destination, seen) = self.routes.pick(&frame.path);
         frame.path = seen;
-        let request = Request::new(frame, client, destination.host.as_ref());
+        let request = Request::new(arrival.request, client, destination.host.as_ref());
+        let Arrival { id, exchange, inline, .. } = arrival;
         let service = Arc::clone(&destination.service);
         async move {
             let outcome = match sealed {
@@ -114,15 +110,8 @@ impl Forwarder {
 }
 
 impl Serve for Forwarder {
-    fn take_on(
-        self: Arc<Self>,
-        id: Uuid,
-        request: TunnelRequest,
-        exchange: TakenUp<AgentFrame, Infallible>,
-        inline: usize,
-        tasks: &TaskTracker,
-    ) {
-        tasks.spawn(self.serve(id, request, exchange, inline));
+    fn take_on(self: Arc<Self>, arrival: Arrival, tasks: &TaskTracker) {
+        tasks.spawn(self.serve(arrival));
     }
 }
 

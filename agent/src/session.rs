@@ -23,7 +23,7 @@ use crate::{
     connection::{AgentLink, Ready},
     nudge::Nudges,
     record::Record,
-    world::Serve,
+    world::{Arrival, Serve},
 };
 
 /// How long the gateway may take to close its half of a link that we closed.
@@ -279,7 +279,8 @@ impl Session {
         match self.link.take_up(id, queued, request.end_stream, request.window) {
             Ok(exchange) => {
                 self.record.on_request();
-                Arc::clone(&self.service).take_on(id, request, exchange, self.inline, &self.exchanges);
+                let arrival = Arrival { id, request, exchange, inline: self.inline };
+                Arc::clone(&self.service).take_on(arrival, &self.exchanges);
                 Ok(())
             }
             Err(OpenError::Duplicate) => self.link.table().strike("a request id that is in use", now),

@@ -36,17 +36,22 @@ pub trait World: Send + Sync {
     fn random(&self) -> u128;
 }
 
+/// A request that has arrived on a link.
+pub struct Arrival {
+    /// Of its exchange.
+    pub id: Uuid,
+    /// Its head. A whole body is there, too; what there is of a longer one is in the exchange.
+    pub request: TunnelRequest,
+    /// The rest of it, and the way for the answer.
+    pub exchange: TakenUp<AgentFrame, Infallible>,
+    /// As much of a body as may travel inside a head.
+    pub inline: usize,
+}
+
 /// Who answers the requests that arrive on a link.
 pub trait Serve: Send + Sync {
-    /// Begins to answer a request, on a task among `tasks`. `inline` is as much of a body as may travel inside a head.
-    fn take_on(
-        self: Arc<Self>,
-        id: Uuid,
-        request: TunnelRequest,
-        exchange: TakenUp<AgentFrame, Infallible>,
-        inline: usize,
-        tasks: &TaskTracker,
-    );
+    /// Begins to answer a request, on a task among `tasks`.
+    fn take_on(self: Arc<Self>, arrival: Arrival, tasks: &TaskTracker);
 }
 
 /// The machine that this process runs on.

@@ -2,61 +2,31 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic like the test itself")]
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Output, Stdio},
-};
+use std::{net::TcpListener, process::Command};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proto::{ConnectRequest, Credential, Feature, auth};
 use serde_json::Value;
 
+mod processes;
+#[path = "../../cli/tests/program_kit/mod.rs"]
+mod program_kit;
+
+use program_kit::{Directory, assert_needs_no_reader, bare, outcome};
+
 const TOKEN: &str = "itk_k3v9_q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng";
 const OTHER_TOKEN: &str = "itk_b7_ADRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0VniQEjQ";
 const SECRET: &str = "q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng";
 
-/// A directory that is gone after the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("agent-cli-{name}"));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, content: &str) -> String {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The program with a token, and otherwise in an environment without variables and without files to find.
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_agent-tunnel"));
-    command.env_clear().env("HOME", "/nonexistent").env("INDRANET_TOKEN", TOKEN);
+    let mut command = bare(env!("CARGO_BIN_EXE_agent-tunnel"));
+    command.env("INDRANET_TOKEN", TOKEN);
     command
 }
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     outcome(program().args(arguments))
-}
-
-fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 #[test]
@@ -240,7 +210,8 @@ fn a_token_is_taken_from_flag_then_variable_then_file() {
     let token = directory.file("token", &format!("{OTHER_TOKEN}\n"));
     let personal = directory.file("indranet/agent.toml", &format!("target = '3000'\ntoken_file = '{token}'"));
     let id = |command: &mut Command| {
-        let (code, stdout, stderr) = outcome(command.arg("validate").env("XDG_CONFIG_HOME", &directory.0));
+        let (code, stdout, stderr) =
+            outcome(command.arg("validate").env("XDG_CONFIG_HOME", directory.path("")));
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stdout.contains(&personal), "{stdout}");
         stdout.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
@@ -251,7 +222,7 @@ fn a_token_is_taken_from_flag_then_variable_then_file() {
     assert_eq!(id(program().env("INDRANET_TOKEN_FILE", &token)), file);
     let with_flag = |flag: &str, value: &str| {
         let mut program = program();
-        program.args(["validate", flag, value]).env("XDG_CONFIG_HOME", &directory.0);
+        program.args(["validate", flag, value]).env("XDG_CONFIG_HOME", directory.path(""));
         let (_, stdout, _) = outcome(&mut program);
         stdout.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
     };
@@ -320,145 +291,6 @@ fn two_signed_frames_differ() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     for arguments in [&["completions", "bash"][..], &["completions", "fish"], &["man"], &["man", "connect"]] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let (code, _, stderr) = outcome(program().args(arguments).stdout(writer));
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert_needs_no_reader(program().args(arguments));
     }
-}
-
-/// An agent whose gateway cannot be reached, in a runtime directory of its own. It ends with the test.
-struct Offline {
-    agent: Child,
-    log: BufReader<ChildStderr>,
-    /// Not below the target: the path of a socket must be short.
-    runtime: PathBuf,
-}
-
-impl Offline {
-    fn start(name: &str, arguments: &[&str]) -> Self {
-        Self::start_and_log(name, arguments, "offline").0
-    }
-
-    /// Starts it, and waits for a line of its log.
-    fn start_and_log(name: &str, arguments: &[&str], part: &str) -> (Self, String) {
-        let runtime = std::env::temp_dir().join(format!("indranet-cli-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&runtime);
-        fs::create_dir_all(&runtime).unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut agent = program()
-            .args(["connect", "3000", "--id", "myapp", "--gateway", &format!("grpc://{closed}")])
-            .args(["--log-level", "debug"])
-            .args(arguments)
-            .env("XDG_RUNTIME_DIR", &runtime)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(agent.stderr.take().unwrap());
-        let mut offline = Self { agent, log, runtime };
-        let line = offline.logs(part);
-        (offline, line)
-    }
-
-    /// Waits for a line of the log, and returns it.
-    fn logs(&mut self, part: &str) -> String {
-        let mut line = String::new();
-        while !line.contains(part) {
-            line.clear();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "the agent ended");
-        }
-        line
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.agent), signal).unwrap();
-    }
-
-    fn status(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        outcome(program().arg("status").args(arguments).env("XDG_RUNTIME_DIR", &self.runtime))
-    }
-}
-
-impl Drop for Offline {
-    fn drop(&mut self) {
-        let _ = self.agent.kill();
-        let _ = self.agent.wait();
-        let _ = fs::remove_dir_all(&self.runtime);
-    }
-}
-
-#[test]
-fn status_shows_the_agents_of_this_user_and_ends_with_69_if_one_is_offline() {
-    let agent = Offline::start("status", &["--connections", "3"]);
-    let (code, stdout, stderr) = agent.status(&[]);
-    assert_eq!(code, Some(69), "{stderr}");
-    assert!(stderr.contains("myapp has no link to a gateway"), "{stderr}");
-    assert!(stdout.starts_with("myapp  pid ") && stdout.contains("http://127.0.0.1:3000"), "{stdout}");
-
-    let (_, stdout, _) = agent.status(&["--json", "myapp"]);
-    let agents: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((&agents[0]["id"], &agents[0]["pid"]), (&"myapp".into(), &agent.agent.id().into()));
-    assert_eq!(agents[0]["links"].as_array().unwrap().len(), 3);
-    assert!(agents[0]["links"][0]["last_error"].as_str().unwrap().contains("cannot connect"), "{stdout}");
-    assert!(!stdout.contains("itk_") && !stdout.contains(SECRET), "{stdout}");
-
-    let (code, stdout, stderr) = agent.status(&["--json", "other"]);
-    assert_eq!((code, stdout.as_str()), (Some(69), "[]\n"), "{stderr}");
-    assert!(stderr.contains("no agent `other`"), "{stderr}");
-}
-
-#[test]
-fn an_agent_that_was_told_to_hide_and_one_that_has_ended_are_not_shown() {
-    let hidden = Offline::start("hidden", &["--status=false"]);
-    let (code, stdout, stderr) = hidden.status(&[]);
-    assert_eq!((code, stdout.as_str()), (Some(69), ""));
-    assert!(stderr.contains("no agent of this user is running"), "{stderr}");
-
-    let mut ended = Offline::start("ended", &[]);
-    ended.signal(rustix::process::Signal::TERM);
-    assert_eq!(ended.agent.wait().unwrap().code(), Some(0));
-    assert_eq!(fs::read_dir(ended.runtime.join("indranet")).unwrap().count(), 0, "its socket is gone");
-}
-
-#[test]
-fn an_agent_without_a_place_for_its_socket_goes_on() {
-    let runtime = std::env::temp_dir().join(format!("indranet-cli-open-{}", std::process::id()));
-    fs::create_dir_all(runtime.join("indranet")).unwrap();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut agent = program();
-    agent.args(["connect", "3000", "--gateway", &format!("grpc://{closed}"), "--max-retries", "0"]);
-    let (code, _, stderr) = outcome(agent.env("XDG_RUNTIME_DIR", &runtime));
-    fs::remove_dir_all(&runtime).unwrap();
-    assert_eq!(code, Some(69), "{stderr}");
-    assert!(stderr.contains("open to others; remove it, or make it yours with mode 0700"), "{stderr}");
-}
-
-#[test]
-fn a_hangup_is_a_reason_to_try_again_and_none_to_end() {
-    let mut agent = Offline::start("hangup", &[]);
-    for _ in 0..2 {
-        agent.signal(rustix::process::Signal::HUP);
-        agent.logs("SIGHUP: asking every link");
-        agent.logs("connecting");
-    }
-    assert_eq!(agent.status(&[]).0, Some(69));
-}
-
-#[test]
-fn an_agent_answers_its_operators() {
-    let (mut agent, line) = Offline::start_and_log("admin", &["--admin", "127.0.0.1:0"], "admin port open");
-    let addr = line.split("addr=").nth(1).unwrap().split_whitespace().next().unwrap();
-    let ask = |path: &str| {
-        let mut stream = TcpStream::connect(addr).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: agent\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    assert!(ask("/healthz").starts_with("HTTP/1.1 200 "));
-    assert!(ask("/readyz").starts_with("HTTP/1.1 503 "));
-    assert!(ask("/metrics").contains("indranet_agent_links{state=\"connected\"} 0"));
-    assert!(ask("/status").contains("\"id\":\"myapp\""));
-    agent.logs("offline");
 }

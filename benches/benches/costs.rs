@@ -3,7 +3,7 @@
 
 use std::{alloc::System, process::ExitCode};
 
-use benches::{Role, costs};
+use benches::{Role, costs, played};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 /// Counts, also in the gateway and the agents that are children of this program.
@@ -11,8 +11,5 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 fn main() -> ExitCode {
-    match Role::from_args(std::env::args()) {
-        Some(role) => role.play(),
-        None => cli::run(costs::run),
-    }
+    played::<Role>().unwrap_or_else(|| cli::run(costs::run))
 }

@@ -3,11 +3,8 @@
 
 use std::process::ExitCode;
 
-use benches::{herd, scale::Role};
+use benches::{herd, played, scale::Role};
 
 fn main() -> ExitCode {
-    match Role::from_args(std::env::args()) {
-        Some(role) => role.play(),
-        None => cli::run(herd::run),
-    }
+    played::<Role>().unwrap_or_else(|| cli::run(herd::run))
 }

@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use benches::{peers, proxy::Role};
+use benches::{peers, played, proxy::Role};
 
 fn main() -> ExitCode {
-    match Role::from_args(std::env::args()) {
-        Some(role) => role.play(),
-        None => cli::run(peers::run),
-    }
+    played::<Role>().unwrap_or_else(|| cli::run(peers::run))
 }

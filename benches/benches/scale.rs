@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use benches::scale::{self, Role};
+use benches::{
+    played,
+    scale::{self, Role},
+};
 
 fn main() -> ExitCode {
-    match Role::from_args(std::env::args()) {
-        Some(role) => role.play(),
-        None => cli::run(scale::run),
-    }
+    played::<Role>().unwrap_or_else(|| cli::run(scale::run))
 }

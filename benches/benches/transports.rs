@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use benches::{Role, transports};
+use benches::{Role, played, transports};
 
 fn main() -> ExitCode {
-    match Role::from_args(std::env::args()) {
-        Some(role) => role.play(),
-        None => cli::run(transports::run),
-    }
+    played::<Role>().unwrap_or_else(|| cli::run(transports::run))
 }

@@ -1,6 +1,7 @@
 //! What the tunnel costs, measured from outside: every part runs in a process of its own, as a user would run it.
 //!
 //! - [`Tunnel`]: a gateway and an agent per transport, in child processes made of this same program.
+//! - [`Part`]: what such a child plays.
 //! - [`Child`]: a process that is watched, whose CPU time is read, and that ends when it is dropped.
 //! - [`Upstream`]: the service behind the tunnel.
 //! - [`load`]: HTTP/1.1 clients that cost little themselves.
@@ -23,6 +24,7 @@ mod figures;
 pub mod herd;
 pub mod load;
 pub mod micro;
+mod part;
 mod path;
 pub mod peers;
 mod process;
@@ -40,6 +42,7 @@ mod upstream;
 
 pub use child::{Child, ChildError, Ending};
 pub use cpu::cpu_time;
+pub use part::{Part, played};
 pub use results::{Case, Metric, Results, Series};
 pub use svg::{Bar, Plot, Row, Section};
 pub use table::{Column, Table};

@@ -1,8 +1,7 @@
 //! A reverse proxy of a few lines, as plain as one can be: what forwarding over HTTP costs when nothing is clever.
 
-use std::{io, net::SocketAddr, process::ExitCode, str::FromStr as _};
+use std::{io, net::SocketAddr, str::FromStr as _};
 
-use cli::Failure;
 use http::{Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::{Either, Empty};
 use hyper::{
@@ -20,8 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// The first argument of a program that shall be a proxy instead of measuring.
-const FLAG: &str = "--proxy";
+use crate::Part;
 
 type Forward = Client<HttpConnector, Incoming>;
 type Body = Either<Incoming, Empty<Bytes>>;
@@ -35,28 +33,25 @@ pub struct Role {
     pub upstream: SocketAddr,
 }
 
-impl Role {
-    /// The proxy that the arguments of this program ask for, if they do. A bench calls it before anything else.
-    pub fn from_args(args: impl IntoIterator<Item = String>) -> Option<Self> {
-        let args: Vec<String> = args.into_iter().skip(1).collect();
-        let [flag, listen, upstream] = &args[..] else { return None };
-        let role = Self { listen: listen.parse().ok()?, upstream: upstream.parse().ok()? };
-        (flag == FLAG).then_some(role)
+impl Part for Role {
+    fn parse(words: &[&str]) -> Option<Self> {
+        let [listen, upstream] = words else { return None };
+        Some(Self { listen: listen.parse().ok()?, upstream: upstream.parse().ok()? })
     }
 
-    /// Arguments that ask for it.
-    pub fn args(self) -> [String; 3] {
-        [FLAG.to_owned(), self.listen.to_string(), self.upstream.to_string()]
+    fn words(&self) -> Vec<String> {
+        [self.listen, self.upstream].map(|addr| addr.to_string()).into()
     }
 
     /// Forwards, on one thread, until the process is killed.
-    pub fn play(self) -> ExitCode {
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let Err(error) = runtime.and_then(|runtime| runtime.block_on(self.serve()));
-        eprintln!("{}", Failure::runtime(error));
-        ExitCode::FAILURE
+    fn run(self) -> anyhow::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let Err(error) = runtime.block_on(self.serve());
+        Err(error.into())
     }
+}
 
+impl Role {
     async fn serve(self) -> io::Result<std::convert::Infallible> {
         let listener = TcpListener::bind(self.listen).await?;
         let mut connector = HttpConnector::new();
@@ -113,9 +108,7 @@ mod tests {
     #[test]
     fn a_role_survives_the_command_line() {
         let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let role = Role { listen: addr(1), upstream: addr(2) };
-        assert_eq!(Role::from_args(["peers".to_owned()].into_iter().chain(role.args())), Some(role));
-        assert_eq!(Role::from_args(["peers".to_owned(), "--quick".to_owned()]), None);
+        crate::part::assert_survives_the_command_line(Role { listen: addr(1), upstream: addr(2) });
     }
 
     #[test]

@@ -40,10 +40,10 @@ impl Tunnel {
     /// Names the end that does not start, with its exit and its log.
     pub fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
         let credential = gateway::tokens::generate()?;
-        let mut gateway = Child::spawn("gateway", &mut Role::Gateway.command(&credential)?)?;
+        let mut gateway = Child::spawn("gateway", &mut Role::Gateway.trusted(&credential)?)?;
         let [http, grpc, ws] =
             addresses(&gateway.line()?).context("the gateway does not say where it listens")?;
-        let mut agent = Child::spawn("agent", &mut Role::Agent { upstream, grpc, ws }.command(&credential)?)?;
+        let mut agent = Child::spawn("agent", &mut Role::Agent { upstream, grpc, ws }.trusted(&credential)?)?;
         let urls = [agent.line()?, agent.line()?];
         let host = |transport| {
             let prefix = format!("http://{}.", role::agent_id(transport));

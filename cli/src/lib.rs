@@ -2,6 +2,7 @@
 //!
 //! - [`run`], [`Failure`] and [`Exit`]: from arguments to an exit code, with errors printed in one place.
 //! - [`Layers`] and [`Layer`]: one struct of settings filled from flags, the environment and a TOML file.
+//! - [`operators`]: how operators are answered over HTTP.
 //! - [`log`]: what is logged, in which format, and what never is.
 //! - [`audit`]: a file for what must not be lost among other lines.
 //! - [`signals`]: SIGTERM and SIGINT as a [`Shutdown`].
@@ -17,6 +18,7 @@ mod file;
 mod layer;
 pub mod log;
 mod manual;
+pub mod operators;
 pub mod output;
 mod program;
 pub mod signals;

@@ -1,7 +1,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use proto::{AgentId, limits};
-use session::{Instances, LobbyLimits};
+use session::{Instances, LobbyLimits, Terms};
 
 use crate::{
     Pages, TlsConfig,
@@ -80,39 +80,47 @@ impl fmt::Debug for PolicySource {
     }
 }
 
+impl Config {
+    /// A gateway on free ports of loopback, which knows no tokens and asks nothing of clients.
+    pub fn on_loopback(gateway_id: &str, domain: &str) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            http: free,
+            grpc: free,
+            ws: free,
+            admin: free,
+            domains: vec![domain.to_owned()],
+            tokens: PathBuf::new(),
+            master_key_file: None,
+            public_url: None,
+            gateway_id: gateway_id.to_owned(),
+            audiences: Vec::new(),
+            ws_origins: Vec::new(),
+            limits: Limits::default(),
+            edge: EdgeConfig::default(),
+            reuse_port: false,
+            tls: None,
+        }
+    }
+}
+
 /// Times and amounts, each with a default.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// What every session is granted. Much of it holds for clients, too.
+    pub terms: Terms,
     /// From handing a request over to its response head: 504 after it.
     pub response_timeout: Duration,
-    /// How long an exchange may rest after its head; zero is for ever.
-    pub idle_timeout: Duration,
-    /// Silence after which an agent sends a PING.
-    pub heartbeat_interval: Duration,
-    /// How long an agent waits for any frame after a PING.
-    pub heartbeat_timeout: Duration,
-    /// How long requests may go on after SIGTERM.
-    pub grace_period: Duration,
-    /// Requests in progress at a time on one session: 503 beyond it.
-    pub max_concurrent: u32,
-    /// Bytes of bodies that all requests together may hold: 503 beyond it.
-    pub body_memory: u64,
     /// How long a request waits for an agent that was lost a moment ago.
     pub offline_grace: Duration,
     /// What becomes of other agent processes that have the same id.
     pub instances: Instances,
-    /// Sessions at a time with one token that has no limit of its own.
-    pub max_sessions_per_token: u32,
-    /// Sessions at a time of one agent id.
-    pub max_sessions_per_agent: u32,
     /// Time to read a request head.
     pub header_timeout: Duration,
     /// The pause allowed between two requests of one connection.
     pub keep_alive_timeout: Duration,
     /// How long a client's connection may rest once the end was announced.
     pub drain_idle: Duration,
-    /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
-    pub max_link_age: Duration,
     /// Clients' connections in all.
     pub max_connections: usize,
     /// Clients' connections of one address, or of one /64 network of IPv6; zero is any.
@@ -124,21 +132,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            terms: Terms::default(),
             response_timeout: limits::RESPONSE_TIMEOUT,
-            idle_timeout: limits::IDLE_TIMEOUT,
-            heartbeat_interval: limits::HEARTBEAT_INTERVAL,
-            heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,
-            grace_period: limits::DRAIN_DEADLINE,
-            max_concurrent: limits::MAX_CONCURRENT,
-            body_memory: limits::PROCESS_MEMORY,
             offline_grace: Duration::from_secs(2),
             instances: Instances::Pool,
-            max_sessions_per_token: limits::MAX_SESSIONS_PER_TOKEN,
-            max_sessions_per_agent: limits::MAX_SESSIONS_PER_AGENT,
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             drain_idle: Duration::from_secs(2),
-            max_link_age: Duration::ZERO,
             max_connections: 20_000,
             max_connections_per_address: 0,
             lobby: LobbyLimits::default(),

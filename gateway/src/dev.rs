@@ -5,11 +5,11 @@ use std::{io, net::SocketAddr, sync::Arc};
 use agent::{Event, GatewayTls, GatewayUrl, Observer, Transport, Upstream};
 use cli::Shutdown;
 use proto::{AgentId, Credential};
-use session::{AgentIdPattern, Credentials, Grant};
+use session::Credentials;
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use crate::{Config, EdgeConfig, Gateway, Limits, Reactors, ServeError, TlsConfig, sample, tokens};
+use crate::{Config, Gateway, Limits, Reactors, ServeError, TlsConfig, sample, tokens};
 use authority::Authority;
 use check::Door;
 
@@ -113,7 +113,8 @@ impl Dev {
             Some(authority) => Some(GatewayTls::with_ca(&authority.ca_file())?),
             None => None,
         };
-        let gateway = Gateway::with_credentials(config(&options, tls), anyone_with(&credential))?;
+        let gateway =
+            Gateway::with_credentials(config(&options, tls), Credentials::anyone_with(&credential))?;
         let addresses = gateway.addresses();
 
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(DevError::Sample)?;
@@ -221,28 +222,8 @@ impl Dev {
 }
 
 fn config(options: &DevOptions, tls: Option<TlsConfig>) -> Config {
-    Config {
-        http: options.http,
-        grpc: options.grpc,
-        ws: options.ws,
-        admin: options.admin,
-        domains: vec![DOMAIN.to_owned()],
-        tokens: std::path::PathBuf::new(),
-        master_key_file: None,
-        public_url: None,
-        gateway_id: "dev".to_owned(),
-        audiences: Vec::new(),
-        ws_origins: Vec::new(),
-        limits: Limits::default(),
-        edge: EdgeConfig::default(),
-        tls,
-        reuse_port: false,
-    }
-}
-
-fn anyone_with(credential: &Credential) -> Credentials {
-    let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
-    [(credential.token.clone(), grant)].into_iter().collect()
+    let DevOptions { http, grpc, ws, admin, .. } = *options;
+    Config { http, grpc, ws, admin, tls, ..Config::on_loopback("dev", DOMAIN) }
 }
 
 fn agent_config(
@@ -253,17 +234,18 @@ fn agent_config(
     upstream: SocketAddr,
     gateway_tls: Option<GatewayTls>,
 ) -> agent::Config {
+    let mut url = GatewayUrl { tls: gateway_tls.is_some(), ..GatewayUrl::at(transport, gateway) };
     // An unspecified address listens on loopback as well.
-    let host = if gateway.ip().is_unspecified() { "127.0.0.1".to_owned() } else { gateway.ip().to_string() };
-    let upstream = Upstream::http(upstream.ip().to_string(), upstream.port());
-    let gateways = vec![GatewayUrl { transport, tls: gateway_tls.is_some(), host, port: gateway.port() }];
+    if gateway.ip().is_unspecified() {
+        url.host = "127.0.0.1".to_owned();
+    }
     agent::Config {
         gateway_tls: gateway_tls.unwrap_or_default(),
         max_retries: Some(3),
         // Nothing between here and there could break one of several.
         connections: 1,
-        grace_period: Limits::default().grace_period,
-        ..agent::Config::new(upstream, gateways, agent_id, credential.clone())
+        grace_period: Limits::default().terms.grace_period,
+        ..agent::Config::new(Upstream::at(upstream), vec![url], agent_id, credential.clone())
     }
 }
 

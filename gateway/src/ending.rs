@@ -2,9 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use session::Acceptor;
 use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tonic_health::server::HealthReporter;
-use tracing::debug;
+use tracing::{debug, info, warn};
 use ws_bridge::server::Bridge;
 
 use crate::{
@@ -21,6 +21,8 @@ const QUIET: Duration = Duration::from_millis(5);
 const SHARED_QUIET: Duration = Duration::from_millis(100);
 /// For an heir that was started at the same moment as this process was told to end.
 const LAST_CALL: Duration = Duration::from_millis(500);
+/// What is left of the grace period for connections to close once their last response is written.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// Behind an heir nobody waits for this process, so clients' connections may rest for so many times as long.
 const UNHURRIED: u32 = 5;
 
@@ -46,8 +48,19 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
-    /// Lets requests end and agents leave.
-    pub(crate) async fn run(&mut self) {
+    /// Lets requests end and agents leave, for as long as the grace period lasts or until `abort`.
+    pub(crate) async fn run_until(&mut self, abort: &CancellationToken) {
+        let patience = self.grace_period + FAREWELL;
+        tokio::select! {
+            finished = timeout(patience, self.run()) => match finished {
+                Ok(()) => info!("all requests ended"),
+                Err(_elapsed) => warn!("the grace period is over; requests in progress are cut"),
+            },
+            () = abort.cancelled() => warn!("requests in progress are cut"),
+        }
+    }
+
+    async fn run(&mut self) {
         self.clients.pauses().current().after_answers();
         self.close_ports().await;
         GrpcService::stop(&self.health).await;

@@ -89,7 +89,7 @@ impl Service<Request<Incoming>> for PeerService {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        if request.uri().path() == attach::PATH {
+        if request.uri().path() == proto::ATTACH_PATH {
             return Box::pin(std::future::ready(Ok(self.attach(request))));
         }
         let answer = TowerToHyperService::new(self.service.routes.clone()).call(request);

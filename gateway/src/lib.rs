@@ -45,7 +45,7 @@ pub use reactors::Reactors;
 #[doc(hidden)]
 pub use route::Routes;
 pub use server::{Gateway, ServeError, serve};
-pub use session::Instances;
+pub use session::{Instances, Terms};
 pub use stage::Readiness;
 pub use tls::{CertificateFiles, TlsConfig, TlsFileError};
 pub use tokens::{TokenFile, TokenFileError};

@@ -5,19 +5,19 @@ use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use proto::AgentId;
-use session::{Acceptor, Authenticator, Credentials, Dispatcher, Lobby, Registry, Terms};
+use session::{Acceptor, Authenticator, Credentials, Dispatcher, Lobby, Registry};
 use tokio::net::TcpStream;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tracing::{info, warn};
+use tracing::info;
 use ws_bridge::server::Bridge;
 
 use crate::{
     ActivationError, Addresses, CacheError, Config, Limits, Reactors, TlsFileError, TokenFileError,
     admin::Admin,
-    agents::{Grpc, WebSocket, http1_builder},
+    agents::{AgentPort, WebSocket, http1_builder},
     connections::{Connection, Connections, run},
     descriptors,
     door::Doors,
@@ -33,11 +33,8 @@ use crate::{
     route::Domains,
     rulebook::{self, Rulebook},
     stage::{Life, Readiness},
-    tls::{Port, Security},
+    tls::{Port, Security, Tls},
 };
-
-/// What is left of the grace period for connections to close once their last response is written.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Why a gateway does not run.
 #[derive(Debug, thiserror::Error)]
@@ -191,35 +188,15 @@ impl Gateway {
         let Self { config, authenticator, ports, predecessor, life, certificates, tokens } = self;
         let Shutdown { drain, abort } = shutdown;
         let addresses = ports.addresses;
-        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
         let tls = certificates.as_ref().map(|certificates| Arc::clone(&certificates.tls));
-        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone()));
-        let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(&config, addresses)));
-        let acceptor = Acceptor::new(
-            Arc::clone(&authenticator),
-            Arc::clone(&registry),
-            metrics.sessions.clone(),
-            terms(&config),
-            Box::new(Rulebook::new(&config, &edge, addresses)),
-        );
-        let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(&edge)).await?;
-        let ingress = Arc::new(Ingress {
-            domains: Domains::new(&config.domains),
-            edge: Arc::clone(&edge),
-            pages: config.edge.pages,
-            challenges: tls.as_ref().map(|tls| Arc::clone(tls.challenges())),
-            dispatcher: Dispatcher::new(Arc::clone(&registry), metrics.sessions.clone()),
-            authenticator: Arc::clone(&authenticator),
-            metrics: Arc::clone(&metrics.requests),
-            draining: drain.clone(),
-            uploads: TaskTracker::new(),
-        });
+        let core = Core::new(&config, authenticator, addresses, tls.clone(), drain.clone());
+        let Core { registry, metrics, edge, acceptor, ingress } = &core;
+        let (tunnel, health) = GrpcService::new(acceptor.clone(), Arc::clone(edge)).await?;
         let doors = Doors { ports: &ports, life: &life, metrics: &metrics.connections };
-        let (http_door, https_door) = doors.of_clients(&config.limits, &edge);
+        let (http_door, https_door) = doors.of_clients(&config.limits, edge);
         let [grpc_door, ws_door, admin_door] = doors.of_others();
         let operator =
-            Arc::new(Admin { metrics: Arc::clone(&metrics), life: life.clone(), draining: drain.clone() });
+            Arc::new(Admin { metrics: Arc::clone(metrics), life: life.clone(), draining: drain.clone() });
 
         // Whatever is left when this function returns ends with it.
         let ended = CancellationToken::new();
@@ -231,26 +208,24 @@ impl Gateway {
         let lobby = Lobby::new(config.limits.lobby);
         let patience = patience(&config.limits);
         let serve_clients = |security: Security| {
-            let ingress = Arc::clone(&ingress);
+            let ingress = Arc::clone(ingress);
             move |stream, peer, pause| {
                 let client = ingress.edge.client(peer, "http");
                 let (security, ingress) = (security.clone(), Arc::clone(&ingress));
                 public::serve(stream, client, security, ingress, patience, pause)
             }
         };
-        let over_grpc = Grpc {
+        let over_grpc = AgentPort {
             lobby: lobby.clone(),
             census: Arc::clone(&grpc_door.census),
             security: Security::of_agents(tls.as_ref(), Port::Grpc),
-            tunnel,
+            protocol: tunnel,
         };
-        let over_ws = WebSocket {
+        let over_ws = AgentPort {
             lobby,
             census: Arc::clone(&ws_door.census),
             security: Security::of_agents(tls.as_ref(), Port::WebSocket),
-            bridge: Arc::clone(&bridge),
-            edge: Arc::clone(&edge),
-            header_timeout,
+            protocol: WebSocket { bridge: Arc::clone(&bridge), edge: Arc::clone(edge), header_timeout },
         };
         let [plain, secure] = Security::of_clients(tls.as_ref());
         let accepting = [
@@ -262,28 +237,15 @@ impl Gateway {
         let _operating = operators.accept(admin_door, move |stream, peer, pause| {
             run(admin_http1(stream, header_timeout, Arc::clone(&operator)), peer, pause.answered())
         });
-        let _reload = tokens.map(|file| {
-            let follow = reload::follow(file, Arc::clone(&authenticator), acceptor.clone());
-            AbortOnDropHandle::new(tokio::spawn(follow))
-        });
-        let _policies = config.edge.source.clone().map(|source| {
-            AbortOnDropHandle::new(tokio::spawn(reload::follow_policies(source, Arc::clone(&edge))))
-        });
-        #[cfg(feature = "acme")]
-        let _acme = config.tls.as_ref().and_then(|tls| tls.acme.clone()).zip(tls).map(|(acme, tls)| {
-            AbortOnDropHandle::new(tokio::spawn(crate::acme::keep(acme, Arc::clone(tls.challenges()))))
-        });
-        let _certificates = certificates.map(|certificates| {
-            AbortOnDropHandle::new(tokio::spawn(reload::follow_certificates(certificates)))
-        });
+        let _followed = core.follow(&config, tokens, certificates);
         let mut ending = Ending {
             life: life.clone(),
             ports: ports.clone(),
             predecessor,
             elder: None,
             shared: config.reuse_port,
-            rest: config.limits.drain_idle.min(config.limits.grace_period),
-            grace_period: config.limits.grace_period,
+            rest: config.limits.drain_idle.min(config.limits.terms.grace_period),
+            grace_period: config.limits.terms.grace_period,
             accepting: accepting.into_iter().flatten().collect(),
             clients,
             agents,
@@ -293,13 +255,14 @@ impl Gateway {
         };
         if let Some(predecessor) = &mut ending.predecessor {
             tokio::select! {
-                () = predecessor.succeed(&registry) => {}
+                () = predecessor.succeed(registry) => {}
                 () = drain.cancelled() => {}
             }
         }
         ending.predecessor = ending.predecessor.take().map(Predecessor::keep);
         if let Some(name) = ports.name().filter(|_name| config.reuse_port) {
             let pauses = ending.clients.pauses().clone();
+            let (acceptor, registry) = (acceptor.clone(), Arc::clone(registry));
             let elder = Elder { name, ports, life: life.clone(), acceptor, registry, pauses };
             ending.elder = Some(elder.begin());
         }
@@ -310,31 +273,79 @@ impl Gateway {
 
         drain.cancelled().await;
         notify::stopping();
-        let patience = config.limits.grace_period + FAREWELL;
-        tokio::select! {
-            finished = tokio::time::timeout(patience, ending.run()) => match finished {
-                Ok(()) => info!("all requests ended"),
-                Err(_elapsed) => warn!("the grace period is over; requests in progress are cut"),
-            },
-            () = abort.cancelled() => warn!("requests in progress are cut"),
-        }
+        ending.run_until(&abort).await;
         Ok(())
     }
 }
 
-fn terms(config: &Config) -> Terms {
-    let limits = &config.limits;
-    Terms {
-        gateway_id: config.gateway_id.clone(),
-        idle_timeout: limits.idle_timeout,
-        heartbeat_interval: limits.heartbeat_interval,
-        heartbeat_timeout: limits.heartbeat_timeout,
-        grace_period: limits.grace_period,
-        max_concurrent: limits.max_concurrent,
-        body_memory: limits.body_memory,
-        max_link_age: limits.max_link_age,
-        max_sessions_per_token: limits.max_sessions_per_token,
-        max_sessions_per_agent: limits.max_sessions_per_agent,
+/// What the ports have in common.
+struct Core {
+    registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
+    edge: Arc<Edge>,
+    acceptor: Acceptor,
+    ingress: Arc<Ingress>,
+}
+
+impl Core {
+    fn new(
+        config: &Config,
+        authenticator: Arc<Authenticator>,
+        addresses: Addresses,
+        tls: Option<Arc<Tls>>,
+        draining: CancellationToken,
+    ) -> Self {
+        let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+        let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
+        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone()));
+        let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(config, addresses)));
+        let acceptor = Acceptor::new(
+            Arc::clone(&authenticator),
+            Arc::clone(&registry),
+            metrics.sessions.clone(),
+            config.gateway_id.clone(),
+            config.limits.terms.clone(),
+            Box::new(Rulebook::new(config, &edge, addresses)),
+        );
+        let ingress = Arc::new(Ingress {
+            domains: Domains::new(&config.domains),
+            edge: Arc::clone(&edge),
+            pages: config.edge.pages,
+            challenges: tls.as_ref().map(|tls| Arc::clone(tls.challenges())),
+            dispatcher: Dispatcher::new(Arc::clone(&registry), metrics.sessions.clone()),
+            authenticator,
+            metrics: Arc::clone(&metrics.requests),
+            draining,
+            uploads: TaskTracker::new(),
+        });
+        Self { registry, metrics, edge, acceptor, ingress }
+    }
+
+    /// Has what was read from files be as new as they are, for as long as the tasks live.
+    fn follow(
+        &self,
+        config: &Config,
+        tokens: Option<Tokens>,
+        certificates: Option<Certificates>,
+    ) -> Vec<AbortOnDropHandle<()>> {
+        let mut tasks = Vec::new();
+        if let Some(file) = tokens {
+            let authenticator = Arc::clone(&self.ingress.authenticator);
+            tasks.push(tokio::spawn(reload::follow(file, authenticator, self.acceptor.clone())));
+        }
+        if let Some(source) = config.edge.source.clone() {
+            tasks.push(tokio::spawn(reload::follow_policies(source, Arc::clone(&self.edge))));
+        }
+        #[cfg(feature = "acme")]
+        if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.clone())
+            && let Some(challenges) = &self.ingress.challenges
+        {
+            tasks.push(tokio::spawn(crate::acme::keep(acme, Arc::clone(challenges))));
+        }
+        if let Some(certificates) = certificates {
+            tasks.push(tokio::spawn(reload::follow_certificates(certificates)));
+        }
+        tasks.into_iter().map(AbortOnDropHandle::new).collect()
     }
 }
 
@@ -343,7 +354,7 @@ fn patience(limits: &Limits) -> Patience {
         head: limits.header_timeout,
         keep_alive: limits.keep_alive_timeout,
         rest: limits.drain_idle,
-        write: Some(limits.idle_timeout).filter(|limit| !limit.is_zero()),
+        write: Some(limits.terms.idle_timeout).filter(|limit| !limit.is_zero()),
     }
 }
 

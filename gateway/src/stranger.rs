@@ -20,7 +20,6 @@ use tracing::debug;
 use crate::{
     census::Census,
     connections::{Connection, run},
-    socket::writes_go_to,
 };
 
 /// What is read of a connection before an agent was accepted on it. The windows of HTTP/2 are those of a link from the
@@ -118,5 +117,5 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rationed<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Rationed<S> {
-    writes_go_to!(stream);
+    link::writes_go_to!(stream);
 }

@@ -8,57 +8,23 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
+#[path = "../../cli/tests/program_kit/mod.rs"]
+mod program_kit;
 #[path = "cli/tokens.rs"]
 mod tokens;
 
-/// A directory that is gone after the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gateway-cli-{name}"));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, content: &str) -> String {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use program_kit::{Directory, assert_needs_no_reader, bare, outcome};
 
 /// The program in an environment without variables and without files to find.
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gateway-tunnel"));
-    command.env_clear().env("HOME", "/nonexistent");
-    command
+    bare(env!("CARGO_BIN_EXE_gateway-tunnel"))
 }
 
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     outcome(program().args(arguments))
-}
-
-fn outcome(command: &mut Command) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
 #[test]
@@ -187,7 +153,7 @@ fn the_personal_file_is_found() {
     let tokens = directory.file("tokens.toml", "");
     let file =
         directory.file("indranet/gateway.toml", &format!("domain = 'found.example'\ntokens = '{tokens}'"));
-    let (code, stdout, _) = outcome(program().arg("validate").env("XDG_CONFIG_HOME", &directory.0));
+    let (code, stdout, _) = outcome(program().arg("validate").env("XDG_CONFIG_HOME", directory.path("")));
     assert_eq!(code, Some(0));
     assert!(stdout.contains(&file) && stdout.contains("found.example"), "{stdout}");
 }
@@ -311,10 +277,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     for arguments in
         [&["completions", "bash"][..], &["completions", "zsh"], &["man"], &["man", "token", "new"]]
     {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let (code, _, stderr) = outcome(program().args(arguments).stdout(writer));
-        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert_needs_no_reader(program().args(arguments));
     }
 }
 

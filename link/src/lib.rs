@@ -7,6 +7,7 @@
 //! - [`Lifecycle`]: the states of a link, as logs, metrics and people see them.
 //! - [`Heartbeat`] and [`Silence`]: when to ping and when to give a peer up.
 //! - [`Beginning`]: what of a body can travel inside its head.
+//! - [`writes_go_to`]: half of a byte stream that wraps another, which knows none of the above.
 //! - [`LinkError`], [`CloseReason`], [`Abort`]: why a transport, a link, an exchange ended.
 //!
 //! Invariant: whoever reads frames off a link never waits for a consumer. Credit bounds every queue, so a frame is
@@ -31,6 +32,7 @@ mod rtt;
 mod strikes;
 mod sync;
 mod trust;
+mod wrapped;
 
 pub use beginning::{Beginning, Ending};
 pub use budget::Budget;

@@ -28,3 +28,6 @@ pub use credential::{Credential, InvalidCredential, Secret, TokenId};
 pub use fields::Fields;
 pub use frame::{Frame, InvalidId, id_text, parse_id};
 pub use wire::*;
+
+/// The path of the one method of gRPC that carries a link.
+pub const ATTACH_PATH: &str = "/indranet.tunnel.v1.Tunnel/Attach";

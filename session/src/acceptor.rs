@@ -39,6 +39,8 @@ struct Inner {
     authenticator: Arc<Authenticator>,
     registry: Arc<Registry>,
     metrics: Metrics,
+    /// The gateway's name for itself.
+    gateway_id: String,
     terms: Terms,
     rules: Box<dyn AgentRules>,
     budget: Budget,
@@ -52,11 +54,13 @@ struct Inner {
 }
 
 impl Acceptor {
-    /// An acceptor whose sessions are found in `registry`. Must be called inside a tokio runtime.
+    /// An acceptor of the gateway that calls itself `gateway_id`. Its sessions are found in `registry`. Must be called inside
+    /// a tokio runtime.
     pub fn new(
         authenticator: Arc<Authenticator>,
         registry: Arc<Registry>,
         metrics: Metrics,
+        gateway_id: String,
         terms: Terms,
         rules: Box<dyn AgentRules>,
     ) -> Self {
@@ -67,6 +71,7 @@ impl Acceptor {
             registry,
             metrics,
             budget: Budget::new(terms.body_memory),
+            gateway_id,
             terms,
             rules,
             seats: Seats::default(),
@@ -236,7 +241,7 @@ impl Inner {
         info: LinkInfo,
         link: GatewayLink,
         inbound: S,
-        authenticated: Authenticated,
+        mut authenticated: Authenticated,
         _seat: Seat,
     ) where
         S: Stream<Item = Result<AgentFrame, LinkError>>,
@@ -248,38 +253,9 @@ impl Inner {
 
         let response_timeout = self.rules.response_timeout(&authenticated.agent_id);
         let accepted = self.accepted(id, &authenticated, response_timeout);
-        let Authenticated { agent_id, token, request, secret, .. } = authenticated;
-        let features = accepted.features.clone();
-        let inline_limit = {
-            let mut table = link.table();
-            table.agree(accepted.max_concurrent as usize, request.initial_window);
-            table.set_response_timeout(Some(response_timeout));
-            // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
-            table.cork();
-            table.inline_limit()
-        };
-        let instances = self.rules.instances(&agent_id);
-        let session = Arc::new(Session {
-            id,
-            timeout_ms: millis(response_timeout),
-            agent_id,
-            token,
-            secret,
-            instance_id: request.instance_id,
-            connection: request.connection,
-            serving: AtomicBool::new(true),
-            suspect: AtomicBool::new(false),
-            life: Mutex::new(Lifecycle::authenticating(link::now())),
-            transport: info.transport,
-            peer: info.peer,
-            link,
-            inline_limit,
-            features,
-            retirement: Retirement::default(),
-            dismissed: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
-            sweeper: self.sweeper.clone(),
-        });
+        let instances = self.rules.instances(&authenticated.agent_id);
+        let agent_version = std::mem::take(&mut authenticated.request.agent_version);
+        let session = self.session(id, &info, link, authenticated, &accepted, response_timeout);
         let registration = match self.registry.register(&session, instances) {
             Ok(registration) => registration,
             Err(in_use) => return self.refuse(in_use.into(), &info, &Claim::proved(&session), &session.link),
@@ -301,7 +277,7 @@ impl Inner {
             session.retire(proto::drain::Reason::Shutdown);
         }
         let begun = link::now();
-        audit::connected(&session, &request.agent_version);
+        audit::connected(&session, &agent_version);
         let Session { token, agent_id, secret, .. } = &*session;
         let standing = self.authenticator.credentials().standing(token, agent_id, secret, unix_millis());
         if let Err(why) = standing {
@@ -330,6 +306,49 @@ impl Inner {
         audit::disconnected(&session, reason.as_ref(), begun.elapsed());
     }
 
+    /// The session of an agent that is accepted on these terms. Nothing has left on its link yet, and nothing does until
+    /// the link is uncorked.
+    fn session(
+        &self,
+        id: Uuid,
+        info: &LinkInfo,
+        link: GatewayLink,
+        authenticated: Authenticated,
+        accepted: &ConnectAccepted,
+        response_timeout: Duration,
+    ) -> Arc<Session> {
+        let Authenticated { agent_id, token, request, secret, .. } = authenticated;
+        let inline_limit = {
+            let mut table = link.table();
+            table.agree(accepted.max_concurrent as usize, request.initial_window);
+            table.set_response_timeout(Some(response_timeout));
+            // An agent that has been accepted must be found at once, and no request may overtake its acceptance.
+            table.cork();
+            table.inline_limit()
+        };
+        Arc::new(Session {
+            id,
+            timeout_ms: millis(response_timeout),
+            agent_id,
+            token,
+            secret,
+            instance_id: request.instance_id,
+            connection: request.connection,
+            serving: AtomicBool::new(true),
+            suspect: AtomicBool::new(false),
+            life: Mutex::new(Lifecycle::authenticating(link::now())),
+            transport: info.transport,
+            peer: info.peer,
+            link,
+            inline_limit,
+            features: accepted.features.clone(),
+            retirement: Retirement::default(),
+            dismissed: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            sweeper: self.sweeper.clone(),
+        })
+    }
+
     fn accepted(
         &self,
         session_id: Uuid,
@@ -340,7 +359,7 @@ impl Inner {
         let terms = &self.terms;
         let max_concurrent = authenticated.max_concurrent.unwrap_or(u32::MAX).min(terms.max_concurrent);
         let session_id = session_id.to_string();
-        let transcript = auth::accept_transcript(&request.nonce, &session_id, &terms.gateway_id);
+        let transcript = auth::accept_transcript(&request.nonce, &session_id, &self.gateway_id);
         ConnectAccepted {
             protocol_version: limits::PROTOCOL_VERSION,
             features: common_features(request),
@@ -356,7 +375,7 @@ impl Inner {
             response_timeout_ms: millis(response_timeout),
             public_urls: self.rules.public_urls(agent_id),
             server_time: unix_millis(),
-            gateway_id: terms.gateway_id.clone(),
+            gateway_id: self.gateway_id.clone(),
             server_signature: auth::sign(secret, &transcript).to_vec().into(),
             session_id,
         }

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, fmt, str::FromStr};
 
-use proto::{AgentId, InvalidAgentId, Secret, TokenId};
+use proto::{AgentId, Credential, InvalidAgentId, Secret, TokenId};
 
 /// Which agent ids a token may claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,6 +225,14 @@ impl Grant {
             (Key::Previous, Some(previous)) if previous.until > clock => Ok(()),
             (Key::Previous, _) => Err(Withdrawn::Rotated),
         }
+    }
+}
+
+impl Credentials {
+    /// Those of a gateway with one token, which is good for every agent id.
+    pub fn anyone_with(credential: &Credential) -> Self {
+        let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
+        Self::from_iter([(credential.token.clone(), grant)])
     }
 }
 

@@ -7,23 +7,21 @@ use crate::{Channel, Instances, Visitor};
 /// What a gateway grants every session.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// The gateway's name for itself.
-    pub gateway_id: String,
-    /// See [`limits::IDLE_TIMEOUT`]; zero is for ever.
+    /// How long an exchange may rest after its head; zero is for ever.
     pub idle_timeout: Duration,
-    /// See [`limits::HEARTBEAT_INTERVAL`].
+    /// Silence after which an agent sends a PING.
     pub heartbeat_interval: Duration,
-    /// See [`limits::HEARTBEAT_TIMEOUT`].
+    /// How long an agent waits for any frame after a PING.
     pub heartbeat_timeout: Duration,
-    /// How long exchanges may go on once a session drains.
+    /// How long exchanges may go on once a session drains, as all do after SIGTERM.
     pub grace_period: Duration,
-    /// Requests in progress at a time on one session.
+    /// Requests in progress at a time on one session: 503 beyond it.
     pub max_concurrent: u32,
-    /// Bytes of bodies that all sessions together may hold, see [`limits::PROCESS_MEMORY`].
+    /// Bytes of bodies that all sessions together may hold: 503 beyond it.
     pub body_memory: u64,
     /// Age at which an agent is asked to make another link, 20 % more or less; zero is never.
     pub max_link_age: Duration,
-    /// Sessions at a time with one token, unless the token says otherwise.
+    /// Sessions at a time with one token that has no limit of its own.
     pub max_sessions_per_token: u32,
     /// Sessions at a time of one agent id.
     pub max_sessions_per_agent: u32,
@@ -32,7 +30,6 @@ pub struct Terms {
 impl Default for Terms {
     fn default() -> Self {
         Self {
-            gateway_id: "gateway".to_owned(),
             idle_timeout: limits::IDLE_TIMEOUT,
             heartbeat_interval: limits::HEARTBEAT_INTERVAL,
             heartbeat_timeout: limits::HEARTBEAT_TIMEOUT,

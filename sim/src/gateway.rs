@@ -45,7 +45,6 @@ impl Gateway {
         let registry = Arc::new(Registry::new(rules.offline_grace, rules.seed ^ number as u64));
         let metrics = Metrics::default();
         let terms = Terms {
-            gateway_id: format!("gw-{number}"),
             max_concurrent: rules.max_concurrent,
             body_memory: rules.body_memory,
             idle_timeout: rules.idle_timeout,
@@ -58,6 +57,7 @@ impl Gateway {
             Arc::new(Authenticator::new(credentials, Vec::new())),
             Arc::clone(&registry),
             metrics.clone(),
+            format!("gw-{number}"),
             terms,
             Box::new(everywhere),
         );

@@ -1,6 +1,6 @@
 use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
 
-use agent::world::Serve;
+use agent::world::{Arrival, Serve};
 use bytes::Bytes;
 use link::{Abort, Receiver, Sender, TakenUp};
 use proto::{AgentFrame, Header, TunnelRequest, TunnelResponse, id_text, tunnel_close::Reason};
@@ -39,26 +39,14 @@ struct Call {
 }
 
 impl Serve for Service {
-    fn take_on(
-        self: Arc<Self>,
-        id: Uuid,
-        request: TunnelRequest,
-        exchange: TakenUp<AgentFrame, Infallible>,
-        inline: usize,
-        tasks: &TaskTracker,
-    ) {
-        tasks.spawn(self.answer(id, request, exchange, inline));
+    fn take_on(self: Arc<Self>, arrival: Arrival, tasks: &TaskTracker) {
+        tasks.spawn(self.answer(arrival));
     }
 }
 
 impl Service {
-    async fn answer(
-        self: Arc<Self>,
-        id: Uuid,
-        request: TunnelRequest,
-        exchange: TakenUp<AgentFrame, Infallible>,
-        inline: usize,
-    ) {
+    async fn answer(self: Arc<Self>, arrival: Arrival) {
+        let Arrival { id, request, exchange, inline } = arrival;
         let path = String::from_utf8_lossy(&request.path);
         let Ok(client) = path.trim_start_matches('/').parse::<usize>() else {
             return self.trace.violation(format_args!("{} has a path that no client sent: {path}", Name(id)));

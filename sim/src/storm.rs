@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use session::{AgentIdPattern, Credentials, Grant};
+use session::Credentials;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, sleep_until, timeout},
@@ -158,8 +158,7 @@ impl Storm {
     fn begin_gateway(&self) {
         let Around { scenario, network, trace, credential, .. } = &self.around;
         let mut gateways = self.gateways();
-        let grant = Grant::new(credential.secret.clone(), vec![AgentIdPattern::Any]);
-        let credentials = Credentials::from_iter([(credential.token.clone(), grant)]);
+        let credentials = Credentials::anyone_with(credential);
         let gateway = Arc::new(Gateway::new(gateways.len(), &scenario.rules, credentials));
         trace.note(format_args!("gateway {} begins", gateway.number));
         gateways.push(Arc::clone(&gateway));

@@ -22,54 +22,37 @@ def gateways_that_hand_over_under_load_fail_no_request(world):
     """The new process first, on the same ports; then SIGTERM for the old one."""
     service, gateway = Service(world), world.gateway(REUSE_PORT)
     agent = gateway.agent(service.port, flags=TWO_LINKS)
-    load = Load(world, gateway)
-    leaving = []
-    for _ in range(100 if world.slow else 10):
+
+    def hand_over(_turn, leaving):
         begun = time.monotonic()
         leaving.append(gateway.hand_over())
         if len(leaving) > 1:
             _left(leaving.pop(0))
         time.sleep(max(0, 1 - (time.monotonic() - begun)))  # the pace, so that each one has served
-    told = load.end()
-    for process in leaving:
-        _left(process)
+
+    told = _turns(world, gateway, hand_over)
     same(agent.running(), True, "the agent ran through it")
     _none_failed(world, told)
-    until(lambda: gateway.sessions() == 2, "both links are back", 5)
-    gateway.nothing_in_flight()
+    _at_rest(gateway, links=2)
 
 
 @limit(120, slow=600)
 def agents_that_restart_one_after_the_other_fail_no_request(world):
     """Two agents on the id. SIGTERM for one, then its heir starts; the other one serves meanwhile."""
-    service, gateway = Service(world), world.gateway()
-    agents = [gateway.agent(service.port, flags=TWO_LINKS), _online(gateway.start_agent(service.port, flags=TWO_LINKS))]
-    load = Load(world, gateway)
-    leaving = []
-    for turn in range(100 if world.slow else 10):
-        agents[turn % 2].terminate()
-        leaving.append(agents[turn % 2])
-        agents[turn % 2] = _online(gateway.start_agent(service.port, flags=TWO_LINKS))
-        time.sleep(0.5)  # the pace, so that each one has served
-    told = load.end()
-    for process in leaving:
-        _left(process)
-    _none_failed(world, told)
-    until(lambda: gateway.sessions() == 4, "four links are left", 5)
-    gateway.nothing_in_flight()
+    gateway, replace = _two_agents(world)
+
+    def restart(turn, leaving):
+        leaving.append(replace(turn, "terminate"))
+
+    _none_failed(world, _turns(world, gateway, restart))
+    _at_rest(gateway, links=4)
 
 
 @limit(120, slow=600)
 def agents_that_are_killed_leave_every_client_with_one_outcome(world):
     """Two agents on the id, one of which is killed again and again: no GET fails before its answer has begun."""
-    service, gateway = Service(world), world.gateway()
-    agents = [gateway.agent(service.port, flags=TWO_LINKS), _online(gateway.start_agent(service.port, flags=TWO_LINKS))]
-    load = Load(world, gateway)
-    for turn in range(100 if world.slow else 10):
-        agents[turn % 2].kill()
-        agents[turn % 2] = _online(gateway.start_agent(service.port, flags=TWO_LINKS))
-        time.sleep(0.5)  # the pace, so that each one has served
-    told = load.end()
+    gateway, replace = _two_agents(world)
+    told = _turns(world, gateway, lambda turn, _leaving: replace(turn, "kill"))
     _noted(world, told)
     same((told["wrong"], told["silent"]), (0, 0), "wrong bodies, and clients without an outcome within 11 s")
     begun_bodies = "aborted within the body"
@@ -77,8 +60,7 @@ def agents_that_are_killed_leave_every_client_with_one_outcome(world):
             if what.split()[0] in ("small", "stream") and not what.endswith(" whole") and begun_bodies not in what}
     same(safe, {}, "GETs that were not retried")
     same([what for what in told["outcomes"] if what.startswith("small") and begun_bodies in what], [], "small answers that were cut")
-    until(lambda: gateway.sessions() == 4, "four links are left", 5)
-    gateway.nothing_in_flight()
+    _at_rest(gateway, links=4)
 
 
 @limit(150, slow=500)
@@ -182,6 +164,37 @@ def a_town_in_which_everything_fails_keeps_its_promises(world):
 
 
 # ---- what the checks share
+
+def _two_agents(world):
+    """A gateway with two agents on one id, and what ends the next of them so and starts its heir."""
+    service, gateway = Service(world), world.gateway()
+    agents = [gateway.agent(service.port, flags=TWO_LINKS), _online(gateway.start_agent(service.port, flags=TWO_LINKS))]
+
+    def replace(turn, end):
+        old = agents[turn % 2]
+        getattr(old, end)()
+        agents[turn % 2] = _online(gateway.start_agent(service.port, flags=TWO_LINKS))
+        time.sleep(0.5)  # the pace, so that each one has served
+        return old
+
+    return gateway, replace
+
+
+def _turns(world, gateway, turn):
+    """What became of a load, in which `turn` was done again and again. It may leave processes to be waited for in a list."""
+    load, leaving = Load(world, gateway), []
+    for number in range(100 if world.slow else 10):
+        turn(number, leaving)
+    told = load.end()
+    for process in leaving:
+        _left(process)
+    return told
+
+
+def _at_rest(gateway, links):
+    until(lambda: gateway.sessions() == links, f"there are {links} links", 5)
+    gateway.nothing_in_flight()
+
 
 def _online(agent):
     """Its URL on standard output is the word that it is online."""

@@ -26,9 +26,7 @@ impl Agent {
 
     /// The configuration of such an agent.
     pub fn config(transport: Transport, gateway: SocketAddr, name: &str, upstream: SocketAddr) -> Config {
-        let upstream = Upstream::http(upstream.ip().to_string(), upstream.port());
-        let host = gateway.ip().to_string();
-        let gateways = vec![GatewayUrl { transport, tls: false, host, port: gateway.port() }];
+        let (upstream, gateways) = (Upstream::at(upstream), vec![GatewayUrl::at(transport, gateway)]);
         // One link, so that scenarios know which link a request takes; those about several links ask for them.
         Config {
             connections: 1,

@@ -194,22 +194,5 @@ fn patient() -> Limits {
 }
 
 fn config(limits: Limits, tokens: PathBuf) -> Config {
-    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    Config {
-        http: anywhere,
-        grpc: anywhere,
-        ws: anywhere,
-        admin: anywhere,
-        domains: vec![DOMAIN.to_owned()],
-        tokens,
-        master_key_file: None,
-        public_url: None,
-        gateway_id: "gateway".to_owned(),
-        audiences: Vec::new(),
-        ws_origins: Vec::new(),
-        limits,
-        edge: EdgeConfig::default(),
-        reuse_port: false,
-        tls: None,
-    }
+    Config { limits, tokens, ..Config::on_loopback("gateway", DOMAIN) }
 }

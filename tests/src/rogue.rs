@@ -49,6 +49,11 @@ impl Rogue {
         rogue
     }
 
+    /// Drops its connection without a word, and has another one on which it says nothing yet.
+    pub async fn leave(&mut self, transport: Transport, gateway: &Gateway) {
+        *self = Self::dial(transport, gateway.port(transport)).await;
+    }
+
     /// Sends a frame.
     pub fn send(&self, frame: impl Into<AgentFrame>) {
         self.send_bytes(frame.into().encode_to_vec());

@@ -1,4 +1,5 @@
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
 
 use super::*;
 use crate::{

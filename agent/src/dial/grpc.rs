@@ -25,9 +25,6 @@ use tonic::{Code, Status};
 use super::{DialError, Inbound, Outbound};
 use crate::GatewayUrl;
 
-/// The tunnel's one method.
-const PATH: &str = "/indranet.tunnel.v1.Tunnel/Attach";
-
 /// Opens the bidirectional stream on a connection of its own.
 ///
 /// hyper's connection is used bare, without tonic's client: no reconnecting, no buffering layer and no copy stands
@@ -66,7 +63,7 @@ fn no_answer(url: &GatewayUrl, error: hyper::Error) -> DialError {
 
 fn call(url: &GatewayUrl, outbound: Outbound) -> Request<Body> {
     let scheme = if url.tls { "https" } else { "http" };
-    let uri = Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(PATH);
+    let uri = Uri::builder().scheme(scheme).authority(url.authority()).path_and_query(proto::ATTACH_PATH);
     let uri = uri.build().expect("host and port were checked when the URL was parsed");
     let mut request = Request::new(Body { outbound, batch: Batch::default() });
     *request.method_mut() = Method::POST;

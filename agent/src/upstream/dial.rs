@@ -37,7 +37,7 @@ pub(crate) async fn dial(
     let connect = async {
         let tcp = tcp(upstream).await.map_err(|source| UpstreamError::connect(upstream, source))?;
         if !upstream.tls {
-            return Ok(Stream::Tcp(tcp));
+            return Ok(Stream::Left(tcp));
         }
         let connected = tls.connect(&upstream.host, offer.alpn(), tcp).await;
         connected.map_err(|source| UpstreamError::tls(upstream, source))

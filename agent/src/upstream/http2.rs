@@ -16,7 +16,7 @@ use tracing::debug;
 use super::{
     Connection, UpstreamError, UpstreamTls,
     dial::{self, Offer},
-    stream::Stream,
+    stream::{self, Stream},
 };
 use crate::Upstream;
 
@@ -86,7 +86,7 @@ impl Multiplexed {
             return Ok(Leased::Http2(lease));
         }
         let stream = dial::dial(&self.upstream, &self.tls, Offer::Http2).await?;
-        let declined = self.upstream.tls && !stream.speaks_http2();
+        let declined = self.upstream.tls && !stream::speaks_http2(&stream);
         self.declined.store(declined, Relaxed);
         if declined {
             return Ok(Leased::Http1(Connection::new(stream)));

@@ -47,7 +47,7 @@ impl UpstreamTls {
         let mut config = ClientConfig::clone(self.0.config.get_or_init(made));
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
-        Ok(Stream::Tls(Box::new(stream)))
+        Ok(Stream::Right(Box::new(stream)))
     }
 }
 

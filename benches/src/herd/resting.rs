@@ -8,7 +8,7 @@ use crate::{
     load::{Load, Request, Until},
     process,
     real::{RealGateway, host},
-    scale::{Role, herd},
+    scale::{herd, role},
     stats::percentile,
 };
 
@@ -40,9 +40,7 @@ pub(super) async fn measure(bench: &Bench, transport: Transport) -> anyhow::Resu
     let alone = latencies(bench, transport).await?;
     let mut gateway = RealGateway::start(&bench.programs, transport, &[]).await?;
     let empty = resident(&mut gateway)?;
-    let role = Role::Herd { transport, gateway: gateway.link(), upstream: bench.service.addr(), count };
-    let mut agents = role.start("herd", gateway.credential())?;
-    while agents.line()? != count.to_string() {}
+    let mut agents = role::herd(&gateway, transport, &bench.service, count)?;
     let before = gateway.child().cpu_time()?;
     sleep(bench.plan.rest).await;
     let cpu = (gateway.child().cpu_time()? - before).as_secs_f64() * 1e3 / bench.plan.rest.as_secs_f64();
@@ -62,9 +60,7 @@ pub(super) async fn measure(bench: &Bench, transport: Transport) -> anyhow::Resu
 /// p50 and p99 with one agent.
 async fn latencies(bench: &Bench, transport: Transport) -> anyhow::Result<[f64; 2]> {
     let gateway = RealGateway::start(&bench.programs, transport, &[]).await?;
-    let role = Role::Herd { transport, gateway: gateway.link(), upstream: bench.service.addr(), count: 1 };
-    let mut agent = role.start("herd", gateway.credential())?;
-    agent.line()?;
+    let _agent = role::herd(&gateway, transport, &bench.service, 1)?;
     let request = Request::get(&host(&herd::id(0)), SMALL);
     measured(&mut Load::prepare(gateway.http(), request, CLIENTS).await?).await
 }

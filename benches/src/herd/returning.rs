@@ -9,8 +9,8 @@ use crate::{
     Ending,
     real::RealGateway,
     scale::{
-        Role,
         herd::{Record, unix_millis},
+        role,
     },
 };
 
@@ -62,9 +62,7 @@ pub(super) async fn measure(
 ) -> anyhow::Result<Returning> {
     let count = bench.plan.returning;
     let mut gateway = RealGateway::start(&bench.programs, transport, &[]).await?;
-    let role = Role::Herd { transport, gateway: gateway.link(), upstream: bench.service.addr(), count };
-    let mut agents = role.start("herd", gateway.credential())?;
-    while agents.line()? != count.to_string() {}
+    let mut agents = role::herd(&gateway, transport, &bench.service, count)?;
     sleep(CALM).await;
     Record::of(&mut agents)?; // how they came the first time
     let (end, begun) = (unix_millis(), Instant::now());

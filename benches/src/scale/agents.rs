@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use agent::Transport;
 use tokio::time::sleep;
 
-use super::{Bench, Curve, OTHER_FILES, SMALL, herd, role::Role};
+use super::{Bench, Curve, OTHER_FILES, SMALL, herd, role};
 use crate::{
     load::{Load, Request, Until},
     process,
@@ -38,9 +38,7 @@ pub(super) async fn measure(bench: &Bench, transport: Transport, counts: &[usize
 
 async fn point(bench: &Bench, transport: Transport, count: usize) -> anyhow::Result<Agents> {
     let mut gateway = RealGateway::start(&bench.programs, transport, &[]).await?;
-    let role = Role::Herd { transport, gateway: gateway.link(), upstream: bench.service.addr(), count };
-    let mut herd = role.start("herd", gateway.credential())?;
-    while herd.line()? != count.to_string() {}
+    let mut herd = role::herd(&gateway, transport, &bench.service, count)?;
     let requests: Arc<[Request]> =
         (0..count).map(|number| Request::get(&host(&herd::id(number)), SMALL)).collect();
     let mut load = Load::prepare_many(gateway.http(), requests, CLIENTS).await?;

@@ -80,9 +80,8 @@ impl Herd {
     }
 
     fn config(&self, number: usize) -> anyhow::Result<agent::Config> {
-        let (host, port) = (self.gateway.ip().to_string(), self.gateway.port());
-        let gateways = vec![GatewayUrl { transport: self.transport, tls: false, host, port }];
-        let upstream = agent::Upstream::http(self.upstream.ip().to_string(), self.upstream.port());
+        let gateways = vec![GatewayUrl::at(self.transport, self.gateway)];
+        let upstream = agent::Upstream::at(self.upstream);
         let id = AgentId::parse(&id(number))?;
         Ok(agent::Config {
             connections: 1,

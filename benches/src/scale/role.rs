@@ -1,22 +1,20 @@
 use std::{
     convert::Infallible,
-    env,
     io::{self, Read as _},
     net::SocketAddr,
-    process::{Command, ExitCode},
 };
 
 use agent::Transport;
 use anyhow::Context as _;
-use cli::{Failure, log, output};
+use cli::{log, output};
 
 use super::herd::Herd;
-use crate::{Child, Upstream, tunnel::TRANSPORTS};
-
-/// The first argument of a program that shall play a role instead of measuring.
-const FLAG: &str = "--part";
-/// The variable that holds the credential of agents.
-const TOKEN: &str = "INDRANET_TOKEN";
+use crate::{
+    Child, Part, Upstream,
+    part::{credential, trust},
+    real::RealGateway,
+    tunnel::TRANSPORTS,
+};
 
 /// What a child of the bench is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +34,11 @@ pub enum Role {
     },
 }
 
-impl Role {
-    /// The role that the arguments of this program ask for, if they do. A bench calls it before anything else.
-    pub fn from_args(args: impl IntoIterator<Item = String>) -> Option<Self> {
-        let args: Vec<String> = args.into_iter().skip(1).collect();
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        match args[..] {
-            [FLAG, "service"] => Some(Self::Service),
-            [FLAG, "herd", transport, gateway, upstream, count] => Some(Self::Herd {
+impl Part for Role {
+    fn parse(words: &[&str]) -> Option<Self> {
+        match *words {
+            ["service"] => Some(Self::Service),
+            ["herd", transport, gateway, upstream, count] => Some(Self::Herd {
                 transport: TRANSPORTS.into_iter().find(|known| known.label() == transport)?,
                 gateway: gateway.parse().ok()?,
                 upstream: upstream.parse().ok()?,
@@ -53,13 +48,14 @@ impl Role {
         }
     }
 
-    /// Plays the role until stdin closes.
-    pub fn play(self) -> ExitCode {
-        match self.run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{}", Failure::runtime(error));
-                ExitCode::FAILURE
+    fn words(&self) -> Vec<String> {
+        match self {
+            Self::Service => vec!["service".to_owned()],
+            Self::Herd { transport, gateway, upstream, count } => {
+                ["herd".to_owned(), transport.label().to_owned()]
+                    .into_iter()
+                    .chain([gateway.to_string(), upstream.to_string(), count.to_string()])
+                    .collect()
             }
         }
     }
@@ -74,30 +70,28 @@ impl Role {
             }
             Self::Herd { transport, gateway, upstream, count } => {
                 log::init(log::Format::default(), "warn")?;
-                let credential = env::var(TOKEN).context(TOKEN)?.parse()?;
+                let credential = credential()?;
                 let Err::<Infallible, _>(error) =
                     Herd { transport, gateway, upstream, credential }.run(count);
                 Err(error)
             }
         }
     }
+}
 
-    fn args(self) -> Vec<String> {
-        match self {
-            Self::Service => vec![FLAG.to_owned(), "service".to_owned()],
-            Self::Herd { transport, gateway, upstream, count } => [FLAG, "herd", transport.label()]
-                .map(str::to_owned)
-                .into_iter()
-                .chain([gateway.to_string(), upstream.to_string(), count.to_string()])
-                .collect(),
-        }
-    }
-
-    /// A child that plays this role.
-    pub(crate) fn start(self, name: &'static str, credential: &str) -> anyhow::Result<Child> {
-        let mut command = Command::new(env::current_exe()?);
-        Ok(Child::spawn(name, command.args(self.args()).env(TOKEN, credential))?)
-    }
+/// A child with so many agents, all of which are online.
+pub(crate) fn herd(
+    gateway: &RealGateway,
+    transport: Transport,
+    service: &Service,
+    count: usize,
+) -> anyhow::Result<Child> {
+    let role = Role::Herd { transport, gateway: gateway.link(), upstream: service.addr(), count };
+    let mut command = role.command()?;
+    trust(&mut command, gateway.credential());
+    let mut herd = Child::spawn("herd", &mut command)?;
+    while herd.line()? != count.to_string() {}
+    Ok(herd)
 }
 
 /// An upstream in a process of its own. It ends when it is dropped.
@@ -108,7 +102,7 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let mut child = Role::Service.start("service", "")?;
+        let mut child = Child::spawn("service", &mut Role::Service.command()?)?;
         let addr = child.line()?.parse().context("the service does not say where it listens")?;
         Ok(Self { _child: child, addr })
     }
@@ -128,9 +122,7 @@ mod tests {
         let herd =
             Role::Herd { transport: Transport::WebSocket, gateway: addr(1), upstream: addr(2), count: 7 };
         for role in [Role::Service, herd] {
-            let program = std::iter::once("scale".to_owned());
-            assert_eq!(Role::from_args(program.chain(role.args())), Some(role));
+            crate::part::assert_survives_the_command_line(role);
         }
-        assert_eq!(Role::from_args(["scale".to_owned(), "--quick".to_owned()]), None);
     }
 }

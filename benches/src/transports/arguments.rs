@@ -6,6 +6,7 @@ use super::{
     cases::{self, Case},
     measure::Plan,
 };
+use crate::peers::arguments::target;
 
 /// Compares what the tunnel costs over gRPC and over WebSocket
 #[derive(Clone, Debug, Parser)]
@@ -65,10 +66,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     sensible.ok_or_else(|| "a number from 0.01 to 60 is needed".to_owned())
 }
 
-/// In `target/bench`; this program is `target/<profile>/deps/<name>`, wherever `target` is.
 fn default_file(name: &str) -> PathBuf {
-    let program = env::current_exe().unwrap_or_default();
-    program.ancestors().nth(3).unwrap_or(&program).join("bench").join(name)
+    target().join("bench").join(name)
 }
 
 #[cfg(test)]

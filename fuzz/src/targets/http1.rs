@@ -9,6 +9,9 @@ use proto::Fields;
 
 use crate::input::{Input, pieces};
 
+#[path = "../../../http1/tests/other_reader/mod.rs"]
+mod other_reader;
+
 pub(super) const WORDS: &[&[u8]] = &[
     b"GET / HTTP/1.1\r\n",
     b"POST /a HTTP/1.1\r\nhost: a\r\n",
@@ -208,7 +211,7 @@ fn chunks(text: &[u8], cuts: &[u8]) {
     let (by_pieces, rest_by_pieces) = dechunked(pieces(text, cuts));
     assert!(data == by_pieces && (data.is_none() || rest == rest_by_pieces), "cuts make a difference");
     if let Some(data) = data {
-        assert_eq!(Some(data), by_httparse(text), "two readings of one body");
+        assert_eq!(Some(data), other_reader::dechunked(text), "two readings of one body");
     }
 }
 
@@ -227,19 +230,4 @@ fn dechunked(pieces: impl IntoIterator<Item = Bytes>) -> (Option<Vec<u8>>, Bytes
         }
     }
     (reader.is_end().then_some(data), buffer)
-}
-
-fn by_httparse(mut text: &[u8]) -> Option<Vec<u8>> {
-    let mut data = Vec::new();
-    loop {
-        let Ok(httparse::Status::Complete((begin, size))) = httparse::parse_chunk_size(text) else {
-            return None;
-        };
-        if size == 0 {
-            return Some(data);
-        }
-        let (chunk, rest) = text[begin..].split_at_checked(usize::try_from(size).ok()?)?;
-        data.extend_from_slice(chunk);
-        text = rest.strip_prefix(b"\r\n")?;
-    }
 }

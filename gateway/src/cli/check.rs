@@ -18,7 +18,7 @@ use gateway::{
     edge::{Policies, Size},
     tokens::{MasterKey, TokenFile},
 };
-use session::{LobbyLimits, Rate};
+use session::{LobbyLimits, Rate, Terms};
 
 pub(super) use self::error::ConfigError;
 use super::{settings::Settings, token::master_key_file};
@@ -112,21 +112,21 @@ impl Checked {
             max_body: edge.max_body.map(Size),
             error_pages: Some(edge.pages),
             response_timeout: Some(limits.response_timeout.into()),
-            idle_timeout: Some(limits.idle_timeout.into()),
-            heartbeat_interval: Some(limits.heartbeat_interval.into()),
-            heartbeat_timeout: Some(limits.heartbeat_timeout.into()),
-            grace_period: Some(limits.grace_period.into()),
-            max_concurrent: Some(limits.max_concurrent),
-            body_memory: Some(Size(limits.body_memory)),
+            idle_timeout: Some(limits.terms.idle_timeout.into()),
+            heartbeat_interval: Some(limits.terms.heartbeat_interval.into()),
+            heartbeat_timeout: Some(limits.terms.heartbeat_timeout.into()),
+            grace_period: Some(limits.terms.grace_period.into()),
+            max_concurrent: Some(limits.terms.max_concurrent),
+            body_memory: Some(Size(limits.terms.body_memory)),
             offline_grace: Some(limits.offline_grace.into()),
             instances: Some(limits.instances),
-            max_sessions_per_token: Some(limits.max_sessions_per_token),
-            max_sessions_per_agent: Some(limits.max_sessions_per_agent),
+            max_sessions_per_token: Some(limits.terms.max_sessions_per_token),
+            max_sessions_per_agent: Some(limits.terms.max_sessions_per_agent),
             max_auth_failures: Some(self.max_auth_failures),
             header_timeout: Some(limits.header_timeout.into()),
             keep_alive_timeout: Some(limits.keep_alive_timeout.into()),
             drain_idle: Some(limits.drain_idle.into()),
-            max_link_age: Some(limits.max_link_age.into()),
+            max_link_age: Some(limits.terms.max_link_age.into()),
             max_connections: Some(limits.max_connections),
             max_connections_per_address: Some(limits.max_connections_per_address),
             max_unauthenticated: Some(limits.lobby.total),
@@ -184,27 +184,12 @@ pub(super) fn policies(settings: Settings, domains: &[String]) -> Result<Policie
 fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
     let default = Limits::default();
     Ok(Limits {
+        terms: terms(settings, default.terms)?,
         response_timeout: positive(
             "--response-timeout",
             settings.response_timeout,
             default.response_timeout,
         )?,
-        idle_timeout: bounded("--idle-timeout", settings.idle_timeout, default.idle_timeout)?,
-        heartbeat_interval: positive(
-            "--heartbeat-interval",
-            settings.heartbeat_interval,
-            default.heartbeat_interval,
-        )?,
-        heartbeat_timeout: positive(
-            "--heartbeat-timeout",
-            settings.heartbeat_timeout,
-            default.heartbeat_timeout,
-        )?,
-        grace_period: bounded("--grace-period", settings.grace_period, default.grace_period)?,
-        max_concurrent: at_least_one("--max-concurrent", settings.max_concurrent)?
-            .unwrap_or(default.max_concurrent),
-        body_memory: at_least_one("--body-memory", settings.body_memory.map(|Size(bytes)| bytes))?
-            .unwrap_or(default.body_memory),
         offline_grace: bounded("--offline-grace", settings.offline_grace, default.offline_grace)?,
         instances: settings.instances.unwrap_or(default.instances),
         header_timeout: positive("--header-timeout", settings.header_timeout, default.header_timeout)?,
@@ -214,7 +199,6 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
             default.keep_alive_timeout,
         )?,
         drain_idle: bounded("--drain-idle", settings.drain_idle, default.drain_idle)?,
-        max_link_age: bounded("--max-link-age", settings.max_link_age, default.max_link_age)?,
         max_connections: at_least_one("--max-connections", settings.max_connections)?
             .unwrap_or(default.max_connections),
         max_connections_per_address: settings
@@ -231,6 +215,28 @@ fn limits(settings: &Settings) -> Result<Limits, ConfigError> {
             failures: failures(settings.max_auth_failures)?,
             ..default.lobby
         },
+    })
+}
+
+fn terms(settings: &Settings, default: Terms) -> Result<Terms, ConfigError> {
+    Ok(Terms {
+        idle_timeout: bounded("--idle-timeout", settings.idle_timeout, default.idle_timeout)?,
+        heartbeat_interval: positive(
+            "--heartbeat-interval",
+            settings.heartbeat_interval,
+            default.heartbeat_interval,
+        )?,
+        heartbeat_timeout: positive(
+            "--heartbeat-timeout",
+            settings.heartbeat_timeout,
+            default.heartbeat_timeout,
+        )?,
+        grace_period: bounded("--grace-period", settings.grace_period, default.grace_period)?,
+        max_concurrent: at_least_one("--max-concurrent", settings.max_concurrent)?
+            .unwrap_or(default.max_concurrent),
+        body_memory: at_least_one("--body-memory", settings.body_memory.map(|Size(bytes)| bytes))?
+            .unwrap_or(default.body_memory),
+        max_link_age: bounded("--max-link-age", settings.max_link_age, default.max_link_age)?,
         max_sessions_per_token: at_least_one("--max-sessions-per-token", settings.max_sessions_per_token)?
             .unwrap_or(default.max_sessions_per_token),
         max_sessions_per_agent: at_least_one("--max-sessions-per-agent", settings.max_sessions_per_agent)?

@@ -23,9 +23,6 @@ use tonic::{Code, Status};
 
 use super::status;
 
-/// The path of the method.
-pub(super) const PATH: &str = "/indranet.tunnel.v1.Tunnel/Attach";
-
 /// Refuses a call whose messages could not be read.
 ///
 /// # Errors

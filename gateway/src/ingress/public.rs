@@ -99,7 +99,7 @@ async fn begin(
     }
     if read.first().is_none_or(|first| security.takes_plain(*first)) {
         let version = preface(&mut stream, &mut read).await?;
-        return Some(Start::Http(Begun { socket: Socket::Plain(stream), read, client, version }));
+        return Some(Start::Http(Begun { socket: Socket::Left(stream), read, client, version }));
     }
     if !tls::is_handshake(read[0]) {
         debug!(peer = %client.addr, "plain HTTP where TLS is needed");
@@ -145,7 +145,7 @@ async fn secured(stream: Rewound<TcpStream>, client: Client, security: &Security
     }
     let client = client.secure(connection.server_name());
     let agreed = if connection.alpn_protocol() == Some(b"h2") { Version::Two } else { Version::One };
-    let (mut socket, mut read) = (Socket::Tls(Box::new(stream)), BytesMut::new());
+    let (mut socket, mut read) = (Socket::Right(Box::new(stream)), BytesMut::new());
     if agreed == Version::Two && preface(&mut socket, &mut read).await? == Version::One {
         debug!(peer = %client.addr, "another version of HTTP than the one agreed on");
         return None;

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Directory, program};
+use crate::{Directory, bare, program};
 
 /// What is not there by then never comes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -236,12 +236,9 @@ fn a_newer_process_takes_over() {
 fn running_out_of_descriptors_is_survived() {
     let directory = Directory::new("descriptors");
     let tokens = directory.file("tokens.toml", "");
-    let mut command = Command::new("sh");
+    let mut command = bare("sh");
     let limited = r#"ulimit -n 64; exec "$0" "$@""#;
-    command
-        .args(["-c", limited, env!("CARGO_BIN_EXE_gateway-tunnel")])
-        .env_clear()
-        .env("HOME", "/nonexistent");
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_gateway-tunnel")]);
     let mut gateway = serve(&mut command, &tokens, None);
     let mut operator = Client::connect(gateway.address("admin"));
     assert!(operator.ask("/healthz").starts_with("HTTP/1.1 200 "));

@@ -25,6 +25,17 @@ fn settings(reader_gone: ReaderGone, budget: &Budget) -> Settings {
     }
 }
 
+fn gateway(budget: &Budget, now: Instant) -> Gateway {
+    Gateway::new(settings(ReaderGone::Cancel, budget), now)
+}
+
+/// Begins a request, which is all in its head or has a body.
+fn open(table: &mut Gateway, id: u128, end: bool, now: Instant) -> Uuid {
+    let id = Uuid::from_u128(id);
+    table.open(id, Opening { end, ..Opening::default() }, now, |_| TunnelRequest::default().into()).unwrap();
+    id
+}
+
 fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
@@ -364,10 +375,9 @@ proptest! {
     fn a_hostile_peer_costs_only_its_own_link(frames in prop::collection::vec((0u8..6, 0u128..4, 0usize..40_000, any::<bool>()), 0..200)) {
         let budget = Budget::new(BUDGET);
         let now = Instant::now();
-        let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
+        let mut table = gateway(&budget, now);
         for id in 1..4u128 {
-            let id = Uuid::from_u128(id);
-            table.open(id, Opening { inline: 0, end: false, ..Opening::default() }, now, |_| TunnelRequest::default().into()).unwrap();
+            open(&mut table, id, false, now);
         }
         while table.next_frame(now).is_some() {}
         for (kind, id, len, end) in frames {
@@ -398,15 +408,9 @@ proptest! {
 
 #[test]
 fn a_silent_peer_is_given_up_at_the_limit_and_told() {
-    let budget = Budget::new(3 * 64 * 1024);
     let now = Instant::now();
-    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
-    let id = Uuid::from_u128(1);
-    table
-        .open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| {
-            TunnelRequest::default().into()
-        })
-        .unwrap();
+    let mut table = gateway(&Budget::new(3 * 64 * 1024), now);
+    let id = open(&mut table, 1, true, now);
     assert!(table.next_frame(now + Duration::from_secs(3)).is_some());
     assert!(
         table.expire(now + Duration::from_millis(12_999)),
@@ -421,16 +425,10 @@ fn a_silent_peer_is_given_up_at_the_limit_and_told() {
 
 #[test]
 fn control_frames_leave_before_bodies_and_bodies_take_turns() {
-    let budget = Budget::new(BUDGET);
     let now = Instant::now();
-    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
+    let mut table = gateway(&Budget::new(BUDGET), now);
     for id in 1..=2u128 {
-        let id = Uuid::from_u128(id);
-        table
-            .open(id, Opening { inline: 0, end: false, ..Opening::default() }, now, |_| {
-                TunnelRequest::default().into()
-            })
-            .unwrap();
+        let id = open(&mut table, id, false, now);
         let mut chunk = Bytes::from(vec![id.as_u128() as u8; 40_000]);
         let _ = table.poll_send(id, &mut chunk, &cx());
     }
@@ -448,15 +446,9 @@ fn control_frames_leave_before_bodies_and_bodies_take_turns() {
 
 #[test]
 fn an_abort_before_hand_over_sends_nothing() {
-    let budget = Budget::new(3 * 64 * 1024);
     let now = Instant::now();
-    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
-    let id = Uuid::from_u128(1);
-    table
-        .open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| {
-            TunnelRequest::default().into()
-        })
-        .unwrap();
+    let mut table = gateway(&Budget::new(3 * 64 * 1024), now);
+    let id = open(&mut table, 1, true, now);
     table.on_reader_gone(id);
     assert!(table.next_frame(now).is_none());
     assert!(table.exchanges.is_empty());
@@ -464,9 +456,8 @@ fn an_abort_before_hand_over_sends_nothing() {
 
 #[test]
 fn a_ping_is_answered_once_however_many_arrive() {
-    let budget = Budget::new(3 * 64 * 1024);
     let now = Instant::now();
-    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
+    let mut table = gateway(&Budget::new(3 * 64 * 1024), now);
     for payload in 0..10_000u16 {
         table.on_control(proto::ControlMessage::ping(payload.to_be_bytes().to_vec().into()), now).unwrap();
     }
@@ -476,17 +467,11 @@ fn a_ping_is_answered_once_however_many_arrive() {
 
 #[test]
 fn spending_credit_one_does_not_have_closes_the_link_the_third_time() {
-    let budget = Budget::new(3 * 64 * 1024);
     let now = Instant::now();
-    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
+    let mut table = gateway(&Budget::new(3 * 64 * 1024), now);
     let mut outcomes = Vec::new();
     for id in 1..=3u128 {
-        let id = Uuid::from_u128(id);
-        table
-            .open(id, Opening { inline: 0, end: true, ..Opening::default() }, now, |_| {
-                TunnelRequest::default().into()
-            })
-            .unwrap();
+        let id = open(&mut table, id, true, now);
         table.on_head(id, 200, Bytes::new(), false, 0, now).unwrap();
         let data =
             || TunnelData { id: proto::id_text(id), chunk: vec![0; 32 * 1024].into(), end_stream: false };
@@ -501,7 +486,7 @@ fn spending_credit_one_does_not_have_closes_the_link_the_third_time() {
 fn an_exchange_without_memory_does_not_begin() {
     let budget = Budget::new(2 * 64 * 1024);
     let now = Instant::now();
-    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), now);
+    let mut table = gateway(&budget, now);
     let open = |table: &mut Gateway, id: u128, end| {
         let opening = Opening { end, ..Opening::default() };
         table.open(Uuid::from_u128(id), opening, now, |_| TunnelRequest::default().into())
@@ -521,7 +506,7 @@ fn a_peer_in_doubt_loses_what_can_be_repeated_and_has_no_head() {
     let budget = Budget::new(BUDGET);
     let start = Instant::now();
     let at = |ms| start + Duration::from_millis(ms);
-    let mut table = Gateway::new(settings(ReaderGone::Cancel, &budget), start);
+    let mut table = gateway(&budget, start);
     let ids = [1, 2, 3].map(Uuid::from_u128);
     for (id, repeatable) in ids.into_iter().zip([true, true, false]) {
         let opening = Opening { end: true, repeatable, ..Opening::default() };

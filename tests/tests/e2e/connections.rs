@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use proto::ConnectRequest;
 use tests::{
-    AGENT, Agent, Gateway, OTHER_AGENT, Request, Rogue, Service, Transport, Tunnel, Upstream, frames,
+    AGENT, Agent, Gateway, OTHER_AGENT, Request, Rogue, Service, Transport, Tunnel, Upstream, Wire, frames,
     introduction, over_every_transport,
 };
 use tokio::sync::Barrier;
@@ -77,7 +77,8 @@ async fn two_hundred_requests_are_in_progress_at_once(transport: Transport) {
 
 async fn more_requests_than_agreed_are_told_to_come_back(transport: Transport) {
     let upstream = Upstream::start().await;
-    let tunnel = Tunnel::start_with(transport, upstream.addr(), |limits| limits.max_concurrent = 2).await;
+    let tunnel =
+        Tunnel::start_with(transport, upstream.addr(), |limits| limits.terms.max_concurrent = 2).await;
     let mut in_progress = Vec::new();
     for _ in 0..2 {
         let mut client = tunnel.client().await;
@@ -139,7 +140,8 @@ async fn a_connection_that_the_service_closed_while_idle_is_replaced(transport: 
     }
 }
 
-async fn a_safe_request_on_a_stale_connection_is_sent_again(transport: Transport) {
+/// A client whose first request was answered, and the connection to the service that is kept behind it.
+async fn kept(transport: Transport) -> (Upstream, Tunnel, Wire, Wire) {
     let upstream = Upstream::start().await;
     let tunnel = Tunnel::start(transport, upstream.addr()).await;
     let mut client = tunnel.client().await;
@@ -148,6 +150,11 @@ async fn a_safe_request_on_a_stale_connection_is_sent_again(transport: Transport
     stale.request().await;
     stale.answer("first").await;
     assert_eq!(client.reader.response(&Request::get("/")).await.body, b"first");
+    (upstream, tunnel, client, stale)
+}
+
+async fn a_safe_request_on_a_stale_connection_is_sent_again(transport: Transport) {
+    let (upstream, _tunnel, mut client, mut stale) = kept(transport).await;
 
     client.begin(&Request::get("/second").field("x-kept", "1")).await;
     assert_eq!(stale.request().await.head.target(), "/second");
@@ -160,14 +167,7 @@ async fn a_safe_request_on_a_stale_connection_is_sent_again(transport: Transport
 }
 
 async fn an_unsafe_request_on_a_stale_connection_is_not(transport: Transport) {
-    let upstream = Upstream::start().await;
-    let tunnel = Tunnel::start(transport, upstream.addr()).await;
-    let mut client = tunnel.client().await;
-    client.begin(&Request::get("/first")).await;
-    let mut stale = upstream.accept().await;
-    stale.request().await;
-    stale.answer("first").await;
-    assert_eq!(client.reader.response(&Request::get("/")).await.body, b"first");
+    let (_upstream, _tunnel, mut client, mut stale) = kept(transport).await;
 
     client.begin(&Request::post("/second").body("once only")).await;
     assert_eq!(stale.request().await.body, b"once only");

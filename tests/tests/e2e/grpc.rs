@@ -30,8 +30,7 @@ over_every_transport![
 async fn tunnel(transport: Transport, upstream: SocketAddr) -> Tunnel {
     let gateway = Gateway::start().await;
     let mut config = Agent::config(transport, gateway.port(transport), AGENT, upstream);
-    config.upstream =
-        Upstream { http2: Http2::ForGrpc, ..Upstream::http(upstream.ip().to_string(), upstream.port()) };
+    config.upstream = Upstream { http2: Http2::ForGrpc, ..Upstream::at(upstream) };
     let mut agent = Agent::start_with(config);
     agent.online().await;
     Tunnel { gateway, agent }

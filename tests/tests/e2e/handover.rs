@@ -321,7 +321,7 @@ async fn links_that_are_old_are_replaced_without_a_loss(transport: Transport) {
     let service = Service::saying("served").await;
     let age = Duration::from_millis(200);
     let Tunnel { gateway, mut agent } =
-        Tunnel::start_with(transport, service.addr(), |limits| limits.max_link_age = age).await;
+        Tunnel::start_with(transport, service.addr(), |limits| limits.terms.max_link_age = age).await;
     let load = Load::on(&gateway);
     for _ in 0..3 {
         agent.online().await;

@@ -104,7 +104,8 @@ async fn a_gateway_does_not_wait_longer_than_its_grace_period(transport: Transpo
     let upstream = Upstream::start().await;
     let grace_period = Duration::from_millis(300);
     let Tunnel { gateway, agent: _agent } =
-        Tunnel::start_with(transport, upstream.addr(), |limits| limits.grace_period = grace_period).await;
+        Tunnel::start_with(transport, upstream.addr(), |limits| limits.terms.grace_period = grace_period)
+            .await;
     let mut client = gateway.client().await;
     client.begin(&Request::get("/")).await;
     let mut service = upstream.accept().await;
@@ -339,8 +340,8 @@ async fn a_token_that_is_added_works_without_a_restart(transport: Transport) {
 /// A gateway that gives agents up after a quarter of a second of silence.
 async fn impatient_gateway() -> Gateway {
     Gateway::start_with(|limits| {
-        limits.heartbeat_interval = Duration::from_millis(100);
-        limits.heartbeat_timeout = Duration::from_millis(100);
+        limits.terms.heartbeat_interval = Duration::from_millis(100);
+        limits.terms.heartbeat_timeout = Duration::from_millis(100);
     })
     .await
 }

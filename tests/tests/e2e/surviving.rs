@@ -291,7 +291,7 @@ async fn a_link_that_swallows_everything_loses_its_requests_to_another(transport
 }
 
 async fn memory_for_bodies_is_bounded(transport: Transport) {
-    let gateway = Gateway::start_with(|limits| limits.body_memory = 2 * 64 * 1024).await;
+    let gateway = Gateway::start_with(|limits| limits.terms.body_memory = 2 * 64 * 1024).await;
     let mut rogue = Rogue::join(transport, &gateway, AGENT).await;
     let mut clients = [gateway.client().await, gateway.client().await];
     for client in &mut clients {

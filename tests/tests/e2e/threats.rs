@@ -14,6 +14,8 @@ mod agents;
 mod credentials;
 mod framing;
 mod h2_agents;
+mod h2_attacks;
+mod h2_fields;
 mod h2_ingress;
 mod host;
 mod logs;

@@ -173,7 +173,8 @@ async fn a_service_that_resets_an_undelimited_body_is_not_a_clean_end(transport:
 async fn a_service_that_is_silent_in_the_middle_of_a_body_is_given_up(transport: Transport) {
     let upstream = Upstream::start().await;
     let limit = Duration::from_millis(200);
-    let tunnel = Tunnel::start_with(transport, upstream.addr(), |limits| limits.idle_timeout = limit).await;
+    let tunnel =
+        Tunnel::start_with(transport, upstream.addr(), |limits| limits.terms.idle_timeout = limit).await;
     let mut client = tunnel.client().await;
     client.begin(&Request::get("/")).await;
     let mut service = upstream.accept().await;

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::{
     Config, Event, GatewayUrl, Http2, Transport, Upstream,
     forward::{Forwarder, Routes},
+    world::Arrival,
 };
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -116,7 +117,7 @@ impl Scene {
         let exchange = self.link.take_up(id, queued, request.end_stream, request.window).unwrap();
         let forwarder = Arc::clone(&self.forwarder);
         let inline = self.link.table().inline_limit();
-        self.exchanges.spawn(forwarder.serve(id, request, exchange, inline));
+        self.exchanges.spawn(forwarder.serve(Arrival { id, request, exchange, inline }));
         id
     }
 

@@ -1,7 +1,7 @@
 use std::env;
 
 use super::{Contender, Setup, Site, TWO_HYPER};
-use crate::{peers::launch::Launch, proxy::Role};
+use crate::{Part as _, peers::launch::Launch, proxy::Role};
 
 /// What a tunnel that parses HTTP at both ends would be without a link between them.
 pub(super) const CONTENDER: Contender = Contender {

@@ -18,12 +18,12 @@ fn what_is_not_given_has_the_documented_default() {
     assert_eq!(config.admin.to_string(), "127.0.0.1:8083");
     assert_eq!(config.domains, ["example.com"]);
     assert_eq!(config.limits.response_timeout, Duration::from_secs(10));
-    assert_eq!(config.limits.idle_timeout, Duration::from_secs(60));
-    assert_eq!(config.limits.heartbeat_interval, Duration::from_secs(20));
-    assert_eq!(config.limits.heartbeat_timeout, Duration::from_secs(10));
-    assert_eq!(config.limits.grace_period, Duration::from_secs(30));
+    assert_eq!(config.limits.terms.idle_timeout, Duration::from_secs(60));
+    assert_eq!(config.limits.terms.heartbeat_interval, Duration::from_secs(20));
+    assert_eq!(config.limits.terms.heartbeat_timeout, Duration::from_secs(10));
+    assert_eq!(config.limits.terms.grace_period, Duration::from_secs(30));
     assert_eq!(config.limits.header_timeout, Duration::from_secs(10));
-    assert_eq!(config.limits.max_concurrent, 1024);
+    assert_eq!(config.limits.terms.max_concurrent, 1024);
     assert!(config.edge.trusted_proxies.is_empty() && !config.edge.proxy_protocol);
     assert_eq!((config.edge.max_body, config.edge.pages), (None, gateway::Pages::Pretty));
     assert!(config.public_url.is_none() && config.audiences.is_empty() && threads == Reactors::usual());

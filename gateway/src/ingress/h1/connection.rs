@@ -21,7 +21,7 @@ use tokio_util::{
 use super::{Broken, Patience};
 use crate::{
     pause::Pause,
-    socket::{LOOK_INTERVAL, Socket},
+    socket::{self, LOOK_INTERVAL, Socket},
 };
 
 /// Room for a head, which is small as a rule.
@@ -180,7 +180,7 @@ impl Connection {
         loop {
             let look = self.look.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK_INTERVAL)));
             ready!(look.as_mut().poll(cx));
-            if self.socket.has_left() {
+            if socket::has_left(&self.socket) {
                 return Poll::Ready(());
             }
             look.as_mut().reset(Instant::now() + LOOK_INTERVAL);
@@ -220,7 +220,7 @@ impl Connection {
 
     /// Has the client see an error instead of an end.
     pub(super) fn reset_on_drop(&self) {
-        self.socket.reset_on_drop();
+        socket::reset_on_drop(&self.socket);
     }
 
     pub(super) async fn flush(&mut self) -> io::Result<()> {
@@ -234,7 +234,7 @@ impl Connection {
 
     /// Closes a connection of which all was read. Behind TLS the end is announced, or it would look like somebody's cut.
     pub(super) async fn close(mut self, patience: Duration) {
-        if self.socket.is_tls() {
+        if socket::is_tls(&self.socket) {
             // A client that takes nothing need not know.
             let _ = timeout(patience, self.socket.shutdown()).await;
         }

@@ -82,7 +82,8 @@ async fn bodies_where_there_can_be_none_are_thrown_away(transport: Transport) {
 }
 
 async fn a_body_that_never_comes_is_given_up(transport: Transport) {
-    let mut scene = Scene::with(transport, |limits| limits.idle_timeout = Duration::from_millis(200)).await;
+    let mut scene =
+        Scene::with(transport, |limits| limits.terms.idle_timeout = Duration::from_millis(200)).await;
     let id = scene.begun().await;
     scene.assert_cut().await;
     assert_eq!(scene.rogue.close_of(&id).await, Reason::Timeout);

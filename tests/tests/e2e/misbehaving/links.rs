@@ -84,16 +84,10 @@ async fn pings_that_carry_too_much_are_strikes(transport: Transport) {
     scene.assert_closed(transport, farewell::PROTOCOL).await;
 }
 
-/// The rogue drops its connection without a word.
-async fn leave(transport: Transport, scene: &mut Scene) {
-    let other = Rogue::dial(transport, scene.gateway.port(transport)).await;
-    drop(std::mem::replace(&mut scene.rogue, other));
-}
-
 async fn an_agent_that_leaves_before_the_head_is_a_502(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     scene.asked().await;
-    leave(transport, &mut scene).await;
+    scene.rogue.leave(transport, &scene.gateway).await;
     let head = scene.response().await.head;
     assert_eq!((head.status(), head.value("indranet-error")), (502, Some("tunnel_lost")));
     scene.gateway.has_sessions(1).await;
@@ -105,7 +99,7 @@ async fn an_agent_that_leaves_in_the_middle_of_a_body_is_not_a_clean_end(transpo
     let id = scene.begun().await;
     scene.rogue.send(frames::data(&id, "the beginning"));
     assert_eq!(scene.client.reader.chunk().await, Some(Chunk::Data(b"the beginning".to_vec())));
-    leave(transport, &mut scene).await;
+    scene.rogue.leave(transport, &scene.gateway).await;
     scene.assert_cut().await;
     scene.gateway.counted("truncated", 1).await;
     scene.gateway.has_sessions(1).await;
@@ -114,7 +108,7 @@ async fn an_agent_that_leaves_in_the_middle_of_a_body_is_not_a_clean_end(transpo
 
 async fn an_agent_that_reads_nothing_is_nobody_elses_trouble(transport: Transport) {
     let mut scene = Scene::with(transport, |limits| {
-        limits.max_concurrent = 100;
+        limits.terms.max_concurrent = 100;
         limits.response_timeout = PATIENCE;
     })
     .await;
@@ -130,7 +124,7 @@ async fn an_agent_that_reads_nothing_is_nobody_elses_trouble(transport: Transpor
     assert!(turned_away.value("retry-after").is_some());
     let response = scene.client.ask(&Request::get("/").to(OTHER_AGENT)).await;
     assert_eq!(response.body, b"unharmed");
-    leave(transport, &mut scene).await;
+    scene.rogue.leave(transport, &scene.gateway).await;
     while let Some(head) = clients.join_next().await {
         assert_eq!(head.unwrap().status(), 502);
     }
@@ -152,7 +146,7 @@ async fn an_agent_that_reads_no_upload_is_nobody_elses_trouble(transport: Transp
         let response = scene.client.ask(&Request::get("/").to(OTHER_AGENT)).await;
         assert_eq!(response.body, b"unharmed");
     }
-    leave(transport, &mut scene).await;
+    scene.rogue.leave(transport, &scene.gateway).await;
     while let Some(status) = uploads.join_next().await {
         assert_eq!(status.unwrap(), 502);
     }

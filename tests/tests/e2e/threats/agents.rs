@@ -90,7 +90,8 @@ async fn a3_a_body_that_is_not_as_long_as_declared_is_a_reset_over_http_2(transp
 }
 
 async fn a9_a_body_that_never_comes_is_a_reset_over_http_2(transport: Transport) {
-    let mut scene = Scene::with(transport, |limits| limits.idle_timeout = Duration::from_millis(200)).await;
+    let mut scene =
+        Scene::with(transport, |limits| limits.terms.idle_timeout = Duration::from_millis(200)).await;
     let (mut client, id) = asked(&mut scene).await;
     scene.silent.send(frames::head(&id));
     assert_eq!(client.fate(1).await, Fate::Status(200));
@@ -122,8 +123,7 @@ async fn a11_an_agent_that_leaves_is_a_502_or_a_reset_over_http_2(transport: Tra
     scene.silent.send(frames::head(&id));
     scene.silent.send(frames::data(&id, "the beginning"));
     assert_eq!(behind_head.fate(1).await, Fate::Status(200));
-    let idle = Rogue::dial(transport, scene.gateway.port(transport)).await;
-    drop(std::mem::replace(&mut scene.silent, idle));
+    scene.silent.leave(transport, &scene.gateway).await;
     assert_eq!(before_head.fate(1).await, Fate::Status(502));
     assert!(matches!(behind_head.body(1).await, Err(Fate::Reset(_))));
     scene.gateway.counted("truncated", 1).await;

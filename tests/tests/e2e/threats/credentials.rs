@@ -278,7 +278,7 @@ async fn c5_a_token_has_so_many_sessions(transport: Transport) {
 }
 
 async fn c5_an_agent_id_has_so_many_sessions(transport: Transport) {
-    let gateway = Gateway::start_with(|limits| limits.max_sessions_per_agent = 2).await;
+    let gateway = Gateway::start_with(|limits| limits.terms.max_sessions_per_agent = 2).await;
     let _sessions =
         [Rogue::join(transport, &gateway, AGENT).await, Rogue::join(transport, &gateway, AGENT).await];
     assert_is_one_too_many(transport, &gateway).await;

@@ -429,7 +429,7 @@ async fn h13_an_expectation_without_a_body(transport: Transport) {
 async fn h13_a_body_that_is_announced_and_never_comes(transport: Transport) {
     let mut scene = Scene::with(transport, |limits| {
         limits.response_timeout = Duration::from_millis(200);
-        limits.idle_timeout = Duration::from_millis(200);
+        limits.terms.idle_timeout = Duration::from_millis(200);
     })
     .await;
     let mut client = scene.gateway.client().await;

@@ -19,7 +19,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use super::*;
+use super::{
+    h2_attacks::{many, stream},
+    *,
+};
 
 over_every_transport![
     h2a_rapid_resets,
@@ -49,11 +52,6 @@ async fn stranger(scene: &Scene) -> H2 {
     H2::connect(scene.gateway.port(Transport::Grpc)).await
 }
 
-/// Frames for many calls, one behind the other; few enough for the ration of a stranger.
-fn many(count: u32, frames: impl Fn(u32) -> Vec<Bytes>) -> Vec<u8> {
-    (0..count).flat_map(|index| frames(2 * index + 1)).flatten().collect()
-}
-
 async fn h2a_rapid_resets(transport: Transport) {
     let mut scene = Scene::new(transport).await;
     let mut client = stranger(&scene).await;
@@ -79,13 +77,7 @@ async fn h2b_resets_that_the_server_is_made_to_send(transport: Transport) {
 
 async fn h2c_continuations_without_end(transport: Transport) {
     let mut scene = Scene::new(transport).await;
-    let field = hpack::block(&[("x", "y")]);
-    for part in [&field[..], &[]] {
-        let mut client = stranger(&scene).await;
-        client.send(frame::headers(1, END_STREAM, part)).await;
-        client.send(frame::any(frame::CONTINUATION, 0, 1, part).repeat(1000)).await;
-        assert_eq!(client.gone().await, Some(frame::ENHANCE_YOUR_CALM));
-    }
+    h2_attacks::continuations_without_end(async || stranger(&scene).await, 1000).await;
     scene.assert_over().await;
 }
 
@@ -134,11 +126,11 @@ async fn h2f_streams_beyond_the_limit(transport: Transport) {
     let mut client = stranger(&scene).await;
     client.send(many(40, |id| vec![call(id, ATTACH)])).await;
     for index in 16..40 {
-        assert_eq!(client.fate(2 * index + 1).await, Fate::Reset(frame::REFUSED_STREAM), "{index}");
+        assert_eq!(client.fate(stream(index)).await, Fate::Reset(frame::REFUSED_STREAM), "{index}");
     }
     scene.assert_others_unharmed().await;
     // Whoever goes on loses the connection.
-    client.send((40..240).flat_map(|index| call(2 * index + 1, ATTACH)).collect::<Vec<u8>>()).await;
+    client.send((40..240).flat_map(|index| call(stream(index), ATTACH)).collect::<Vec<u8>>()).await;
     assert_eq!(client.gone().await, Some(frame::ENHANCE_YOUR_CALM));
     scene.assert_over().await;
 }
@@ -180,28 +172,13 @@ async fn h2h_a_stranger_that_takes_no_answer(transport: Transport) {
 
 async fn h2i_windows_that_overflow(transport: Transport) {
     let mut scene = Scene::new(transport).await;
-    let mut client = stranger(&scene).await;
-    client.send(frame::window_update(0, 0x7fff_ffff).repeat(2)).await;
-    assert_eq!(client.gone().await, Some(frame::FLOW_CONTROL_ERROR));
-
-    let mut client = stranger(&scene).await;
-    client.send([call(1, ATTACH), frame::window_update(1, 0x7fff_ffff)].concat()).await;
-    assert_eq!(client.fate(1).await, Fate::Reset(frame::FLOW_CONTROL_ERROR));
-
-    let mut client = stranger(&scene).await;
-    client.send(frame::window_update(0, 0)).await;
-    assert_eq!(client.gone().await, Some(frame::PROTOCOL_ERROR));
+    h2_attacks::windows_that_overflow(async || stranger(&scene).await, call(1, ATTACH)).await;
     scene.assert_over().await;
 }
 
 async fn h2i_frames_that_are_too_large(transport: Transport) {
     let mut scene = Scene::new(transport).await;
-    for kind in [frame::DATA, frame::HEADERS, frame::SETTINGS, 0x7f] {
-        let mut client = stranger(&scene).await;
-        // Only its header: what it announces is not waited for.
-        client.send([0xff, 0xff, 0xff, kind, 0, 0, 0, 0, 1]).await;
-        assert_eq!(client.gone().await, Some(frame::FRAME_SIZE_ERROR), "{kind}");
-    }
+    h2_attacks::frames_that_are_too_large(async || stranger(&scene).await).await;
     scene.assert_over().await;
 }
 
