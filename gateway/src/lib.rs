@@ -36,8 +36,8 @@ mod tls;
 pub mod tokens;
 
 pub use acme::{
-    ACME, AcmeConfig, CacheError, Challenge, ExternalAccount, ExternalAccountError, LETS_ENCRYPT, LETS_ENCRYPT_STAGING,
-    Retry,
+    ACME, AcmeConfig, CacheError, Challenge, ExternalAccount, ExternalAccountError, LETS_ENCRYPT,
+    LETS_ENCRYPT_STAGING, Retry,
 };
 pub use activation::ActivationError;
 pub use cli::Shutdown;

@@ -19,7 +19,9 @@ pub(super) enum AccountError {
     Cache(#[from] CacheError),
     #[error(transparent)]
     Trust(#[from] TlsFileError),
-    #[error("the account in the cache cannot be read; remove account.json there, and another one is registered")]
+    #[error(
+        "the account in the cache cannot be read; remove account.json there, and another one is registered"
+    )]
     Unreadable(#[source] serde_json::Error),
     #[error(transparent)]
     External(#[from] ExternalAccountError),

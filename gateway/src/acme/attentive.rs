@@ -7,8 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, header::RETRY_AFTER};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header::RETRY_AFTER};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use serde::Deserialize;
 
 use super::{refusal::Refusal, retry_after};
 
@@ -44,6 +45,25 @@ impl Attentive {
     }
 }
 
+/// Makes sure that the library can use an answer to a request that nobody signed: a directory, or a suggestion when to renew.
+async fn unsigned(mut answer: BytesResponse, pause: Option<Duration>) -> Result<BytesResponse, Error> {
+    /// The one address for which the library does not expect nonsense.
+    #[derive(Deserialize)]
+    struct Directory {
+        #[serde(rename = "newNonce")]
+        new_nonce: String,
+    }
+    // It takes no suggestion without.
+    if pause.is_none() {
+        answer.parts.headers.insert(RETRY_AFTER, HeaderValue::from(UNSAID));
+    }
+    let body = answer.body.into_bytes().await.map_err(Error::Other)?;
+    if let Ok(Directory { new_nonce }) = serde_json::from_slice(&body) {
+        new_nonce.parse::<Uri>()?;
+    }
+    Ok(BytesResponse { parts: answer.parts, body: Box::new(body) })
+}
+
 impl HttpClient for Attentive {
     fn request(
         &self,
@@ -57,11 +77,7 @@ impl HttpClient for Attentive {
             let pause = retry_after::bound(&mut answer.parts.headers, SystemTime::now());
             heard.set(pause);
             if !status.is_client_error() && !status.is_server_error() {
-                // The library takes no suggestion without.
-                if is_get && pause.is_none() {
-                    answer.parts.headers.insert(RETRY_AFTER, HeaderValue::from(UNSAID));
-                }
-                return Ok(answer);
+                return if is_get { unsigned(answer, pause).await } else { Ok(answer) };
             }
             let body = answer.body.into_bytes().await.map_err(Error::Other)?;
             let refusal = Refusal::read(status, &body, pause);

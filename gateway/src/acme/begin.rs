@@ -45,7 +45,9 @@ async fn resume(account: &Account, started: &Started) -> Result<Option<(Order, K
             let is_over = order.state().status == OrderStatus::Invalid;
             Ok((!is_over).then_some((order, key)))
         }
-        Err(OrderError::Refused(refusal)) if !refusal.is_for_now() && !refusal.is("accountDoesNotExist") => Ok(None),
+        Err(OrderError::Refused(refusal)) if !refusal.is_for_now() && !refusal.is("accountDoesNotExist") => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -103,7 +103,9 @@ impl Keeper {
             expected: Vec::new(),
         };
         let mut names: Vec<_> = self.config.domains.iter().map(name).collect();
-        for Name { domain, .. } in names.iter().filter(|name| self.desk.cache.validity(&name.domain).is_none()) {
+        for Name { domain, .. } in
+            names.iter().filter(|name| self.desk.cache.validity(&name.domain).is_none())
+        {
             warn!(%domain, "no certificate yet: until the authority gives one, TLS for this name is refused or shows another");
         }
         loop {
@@ -165,7 +167,8 @@ impl Keeper {
     fn fresh(&self, name: &Name) -> Duration {
         let Some(validity) = self.desk.cache.validity(&name.domain) else { return Duration::ZERO };
         let id = self.desk.cache.certificate_id(&name.domain);
-        let suggestion = name.suggestion.as_ref().filter(|suggestion| id.is_some_and(|id| suggestion.is_about(&id)));
+        let suggestion =
+            name.suggestion.as_ref().filter(|suggestion| id.is_some_and(|id| suggestion.is_about(&id)));
         let due = suggestion.and_then(Suggestion::due).unwrap_or_else(|| schedule::due(validity));
         schedule::until(due, SystemTime::now())
     }
@@ -201,9 +204,11 @@ impl Keeper {
     /// Leaves the authority alone for a while, also behind a success: its clock may be wrong. If it asked for a pause it is
     /// that one.
     fn rest(&self, name: &mut Name, told: Option<Duration>) -> Duration {
-        let left = self.desk.cache.validity(&name.domain).map(|validity| {
-            validity.until.duration_since(SystemTime::now()).unwrap_or_default()
-        });
+        let left = self
+            .desk
+            .cache
+            .validity(&name.domain)
+            .map(|validity| validity.until.duration_since(SystemTime::now()).unwrap_or_default());
         let pause = match told {
             Some(told) => schedule::told(told, schedule::draw()),
             None => schedule::pause(self.config.retry, name.failures, left, schedule::draw()),

@@ -107,7 +107,9 @@ impl OrderError {
     pub(super) fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Refused(refusal) | Self::NotFound { reason: refusal, .. } => refusal.remedy(),
-            Self::Unreachable(_) => Some("let this gateway reach the authority, directly and over https; --acme-ca-file names a certificate to know it by"),
+            Self::Unreachable(_) => Some(
+                "let this gateway reach the authority, directly and over https; --acme-ca-file names a certificate to know it by",
+            ),
             Self::NotOffered(_) => Some("leave --acme-challenge off, or name another one"),
             _ => None,
         }

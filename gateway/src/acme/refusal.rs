@@ -71,7 +71,8 @@ impl Refusal {
     /// Whether the same may be granted later: the authority has much to do, or is ill.
     pub(super) fn is_for_now(&self) -> bool {
         let is_busy = |status: StatusCode| {
-            status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+            status.is_server_error()
+                || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
         };
         self.status.is_some_and(is_busy) || self.is("rateLimited")
     }

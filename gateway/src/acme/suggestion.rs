@@ -38,7 +38,7 @@ struct Chosen {
 enum SuggestionError {
     #[error(transparent)]
     Authority(OrderError),
-    #[error("the suggested window ends before it begins")]
+    #[error("the suggested window ends before it begins, or begins when the certificate has ended")]
     Window,
 }
 
@@ -85,7 +85,7 @@ impl Suggestion {
 
     fn take(&mut self, domain: &str, info: RenewalInfo, validity: Validity) -> Result<(), SuggestionError> {
         let window = SystemTime::from(info.suggested_window.start)..info.suggested_window.end.into();
-        if window.is_empty() {
+        if window.is_empty() || window.start >= validity.until {
             return Err(SuggestionError::Window);
         }
         self.failures = 0;

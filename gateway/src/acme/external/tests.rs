@@ -32,9 +32,8 @@ fn what_is_wrong_is_named_and_never_shown() {
 
 #[test]
 fn an_id_is_visible() {
-    let is_usable = |id: &str| {
-        ExternalAccount { key_id: id.to_owned(), key_file: PathBuf::new() }.has_usable_id()
-    };
+    let is_usable =
+        |id: &str| ExternalAccount { key_id: id.to_owned(), key_file: PathBuf::new() }.has_usable_id();
     assert!(is_usable("kid-1") && is_usable("https://ca.example/eab/7"));
     assert!(!is_usable("") && !is_usable("a b") && !is_usable("a\n") && !is_usable("ä"));
 }

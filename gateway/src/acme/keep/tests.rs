@@ -1,11 +1,6 @@
 //! A keeper before an authority that says what the test wants, in time that passes by itself.
 
-use std::{
-    collections::VecDeque,
-    path::Path,
-    pin::Pin,
-    sync::Mutex,
-};
+use std::{collections::VecDeque, path::Path, pin::Pin, sync::Mutex};
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use bytes::Bytes;
@@ -66,7 +61,8 @@ impl HttpClient for Scripted {
                 _ => {
                     let body = body.collect().await.unwrap().to_bytes();
                     let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
-                    let payload = BASE64_URL_SAFE_NO_PAD.decode(envelope["payload"].as_str().unwrap_or_default());
+                    let payload =
+                        BASE64_URL_SAFE_NO_PAD.decode(envelope["payload"].as_str().unwrap_or_default());
                     let payload = serde_json::from_slice(&payload.unwrap()).unwrap_or_default();
                     let answer = this.answer(&path);
                     let _ = this.asked.send(Asked { at: Instant::now(), path: path.clone(), payload });
@@ -117,7 +113,8 @@ impl Scene {
         let answers: Vec<_> = answers.map(|(path, answers)| (path, VecDeque::from(answers))).collect();
         let answers = Arc::new(Mutex::new(answers));
         let scripted = Scripted { answers: Arc::clone(&answers), asked: send };
-        let reach = move |_: &AcmeConfig| -> Result<Box<dyn HttpClient>, _> { Ok(Box::new(scripted.clone())) };
+        let reach =
+            move |_: &AcmeConfig| -> Result<Box<dyn HttpClient>, _> { Ok(Box::new(scripted.clone())) };
         let keeper = Keeper::new(config, Arc::default(), Box::new(reach));
         let task = tokio::spawn(async move { keeper.order_all().await });
         Self { cache, answers, asked, task, _directory: directory }
@@ -255,7 +252,14 @@ async fn an_order_that_takes_its_time_is_looked_at_when_it_was_said() {
         vec![
             ("new", vec![(201, None, order("pending"))]),
             ("authorization", vec![(200, None, authorization("pending"))]),
-            ("challenge", vec![(200, Some("20"), json!({"type": "http-01", "url": "https://ca.example/challenge", "token": "token", "status": "processing"}))]),
+            (
+                "challenge",
+                vec![(
+                    200,
+                    Some("20"),
+                    json!({"type": "http-01", "url": "https://ca.example/challenge", "token": "token", "status": "processing"}),
+                )],
+            ),
         ],
         |_| {},
     );
@@ -335,10 +339,12 @@ async fn a_window_is_asked_for_again_as_often_as_was_said_and_may_move() {
 #[tokio::test(start_paused = true)]
 async fn where_none_is_offered_or_it_fails_the_rule_counts() {
     let nonsense = window(SystemTime::now(), SystemTime::now() - DAY);
+    let too_late = window(SystemTime::now() + DAY * 89, SystemTime::now() + DAY * 90);
     for answer in [
         (500, None, Value::Null),
         (404, None, problem("malformed")),
         (200, Some("60"), nonsense),
+        (200, Some("60"), too_late),
         (200, None, json!({"suggestedWindow": {"start": "+999999-01-01T00:00:00Z", "end": ""}})),
     ] {
         let mut scene = Scene::start(vec![("suggestion", vec![answer])], store_fresh);
@@ -346,12 +352,57 @@ async fn where_none_is_offered_or_it_fails_the_rule_counts() {
         assert!(pauses.iter().all(|pause| *pause >= 60), "{pauses:?}");
     }
     // Nothing is asked but for the certificate.
-    let answers = vec![("directory", vec![(200, None, offers(false))]), ("new", vec![(503, None, Value::Null)])];
+    let answers =
+        vec![("directory", vec![(200, None, offers(false))]), ("new", vec![(503, None, Value::Null)])];
     let mut scene = Scene::start(answers, |cache| {
         store(cache, SystemTime::now() - DAY * 4, SystemTime::now() + DAY * 2);
     });
     let asked = scene.asked("").await;
     assert_eq!((asked.path.as_str(), &asked.payload["replaces"]), ("new", &Value::Null));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nonsense_ends_nothing() {
+    let good = offers(true);
+    for field in ["newNonce", "newAccount", "newOrder", "renewalInfo"] {
+        let bad = |value: Value| {
+            let mut directory = good.clone();
+            directory[field] = value;
+            (200, None, directory)
+        };
+        let directories = ["", "no url at all", "https://[", "ftp://x", "/nonce"].map(|url| bad(json!(url)));
+        let nothing = [bad(Value::Null), (200, None, json!([])), (200, None, Value::Null)];
+        let last = (200, None, offers(true));
+        let directories = directories.into_iter().chain(nothing).chain([last]).collect();
+        let answers = vec![("directory", directories), ("new", vec![(429, None, problem("rateLimited"))])];
+        let mut scene = Scene::start(answers, |cache| {
+            store(cache, SystemTime::now() - DAY * 4, SystemTime::now() + DAY * 2);
+        });
+        scene.asked("new").await;
+        assert!(!scene.task.is_finished(), "{field}");
+    }
+    // Whatever an order, an authorization or a challenge is.
+    let values = [
+        json!(null),
+        json!([]),
+        json!({"status": "valid"}),
+        json!({"status": 7}),
+        order("valid"),
+        order("other"),
+        json!({"status": "pending", "authorizations": ["no url at all"], "finalize": "no url at all"}),
+        json!({"status": "ready", "authorizations": [], "finalize": "no url at all"}),
+    ];
+    for value in values {
+        let answers = vec![
+            ("new/1", vec![(200, None, value.clone())]),
+            ("new", vec![(201, None, value.clone())]),
+            ("authorization", vec![(200, None, value.clone())]),
+        ];
+        let mut scene = Scene::start(answers, |_| {});
+        for pause in scene.pauses::<2>("new").await {
+            assert!(pause >= 120, "{value}: {pause}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -389,7 +440,8 @@ async fn what_is_refused_is_said_with_the_remedy() {
         let answers = [("directory", (200, None, offers(true))), ("account", (403, None, problem(kind)))];
         let answers = answers.map(|(path, answer)| (path, VecDeque::from([answer])));
         let scripted = Scripted { answers: Arc::new(Mutex::new(answers.into())), asked: send };
-        let reach = move |_: &AcmeConfig| -> Result<Box<dyn HttpClient>, _> { Ok(Box::new(scripted.clone())) };
+        let reach =
+            move |_: &AcmeConfig| -> Result<Box<dyn HttpClient>, _> { Ok(Box::new(scripted.clone())) };
         let error = account::register(&config, &config.cache(), &reach).await.map(drop).unwrap_err();
         assert!(chain(&error).contains(&format!("as the test wants it ({kind})")), "{}", chain(&error));
         assert!(error.remedy().unwrap().contains(remedy), "{:?}", error.remedy());

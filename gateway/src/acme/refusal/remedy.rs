@@ -7,8 +7,12 @@ pub(super) fn of(kind: &str) -> Option<&'static str> {
         "externalAccountRequired" => {
             "this authority registers nobody whom it does not know: give what it gave you with --acme-eab-kid ID and --acme-eab-key-file FILE"
         }
-        "userActionRequired" => "do what the authority asks for at the address that it names, such as to agree to new terms",
-        "invalidContact" | "unsupportedContact" => "give a contact that the authority takes with --acme-contact, or none",
+        "userActionRequired" => {
+            "do what the authority asks for at the address that it names, such as to agree to new terms"
+        }
+        "invalidContact" | "unsupportedContact" => {
+            "give a contact that the authority takes with --acme-contact, or none"
+        }
         "rejectedIdentifier" | "unsupportedIdentifier" => {
             "this authority gives no certificate for the name: leave its --acme-domain off, or ask another with --acme-directory"
         }

@@ -40,7 +40,11 @@ fn each_name_has_its_own_part() {
 fn what_does_not_explain_itself_is_an_error_all_the_same() {
     for body in ["", "<html>", "[]", "null", r#"{"type": 7}"#] {
         let refusal = Refusal::read(StatusCode::BAD_GATEWAY, body.as_bytes(), None);
-        assert_eq!(refusal.to_string(), "the authority answers with status 502: it does not say why", "{body}");
+        assert_eq!(
+            refusal.to_string(),
+            "the authority answers with status 502: it does not say why",
+            "{body}"
+        );
         assert!(refusal.is_for_now());
     }
 }

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use gateway::{ACME, AcmeConfig, ExternalAccount, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Retry, edge::is_host_name};
+use gateway::{
+    ACME, AcmeConfig, ExternalAccount, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Retry, edge::is_host_name,
+};
 use http::Uri;
 
 use super::ConfigError;

@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 
-use gateway::{ExternalAccountError, InvalidUrlTemplate, TlsFileError, edge::InvalidPolicies, tokens::TokenFileError};
+use gateway::{
+    ExternalAccountError, InvalidUrlTemplate, TlsFileError, edge::InvalidPolicies, tokens::TokenFileError,
+};
 
 /// What is missing or wrong in the settings of `serve`, with the remedy.
 #[derive(Debug, thiserror::Error)]
