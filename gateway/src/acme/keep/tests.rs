@@ -29,10 +29,13 @@ struct Asked {
 /// What is answered: a status, a pause and a body.
 type Answer = (u16, Option<&'static str>, Value);
 
+/// What is answered next for paths that begin like this; the first one that fits counts.
+type Script = Arc<Mutex<Vec<(&'static str, VecDeque<Answer>)>>>;
+
 /// Answers each path with what is next for it, the last one for ever.
 #[derive(Clone)]
 struct Scripted {
-    answers: Arc<Mutex<Vec<(&'static str, VecDeque<Answer>)>>>,
+    answers: Script,
     asked: mpsc::UnboundedSender<Asked>,
 }
 
@@ -82,7 +85,7 @@ impl HttpClient for Scripted {
 /// A keeper that runs, and what it asks.
 struct Scene {
     cache: Cache,
-    answers: Arc<Mutex<Vec<(&'static str, VecDeque<Answer>)>>>,
+    answers: Script,
     asked: mpsc::UnboundedReceiver<Asked>,
     task: tokio::task::JoinHandle<()>,
     _directory: tempfile::TempDir,
