@@ -95,7 +95,7 @@ pub enum Challenge {
     TlsAlpn01,
 }
 
-/// The pauses between two attempts for one name: a least one, and behind it a random part of one that doubles.
+/// The pauses between two attempts for one name, where the authority asks for none: a least one, and behind it a random part of one that doubles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// Never less than this.

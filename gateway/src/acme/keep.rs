@@ -128,8 +128,10 @@ impl Keeper {
     }
 
     async fn try_once(&self, name: &mut Name) {
+        let attempt = self.attempt(name).await;
+        // What the authority may have looked for until now. What it still may is in `attempt`.
         name.expected.clear();
-        match self.attempt(name).await {
+        match attempt {
             Ok(Attempt::Fresh) => {
                 name.failures = 0;
                 self.rest(name, None);
