@@ -4,20 +4,38 @@
 //! - `Challenges`: what the ports answer while the authority looks.
 //! - `Cache`: files, which the ports follow like those of any other certificate. So a certificate is swapped without a word to
 //!   anybody, and gateways that share a cache share what is in it.
-//! - `keep`: orders what is missing, and renews what has lived for two thirds of its time.
+//! - `keep`: orders what is missing, and renews it when the authority suggests that (RFC 9773), or has lived for two thirds
+//!   of its time.
+//! - `Attentive`: hears when an authority wants to be asked again, and what it refuses.
 //!
-//! Invariant: an authority is never asked again at once, whatever happens, and never while a certificate is fresh.
+//! Invariants: an authority is never asked for a certificate again at once, whatever happens, and never while one is fresh.
+//! Whatever an authority sends, the gateway goes on.
 
+#[cfg(feature = "acme")]
+mod account;
+#[cfg(feature = "acme")]
+mod attentive;
+#[cfg(feature = "acme")]
+mod begin;
 mod cache;
 mod challenges;
+mod external;
 #[cfg(feature = "acme")]
 mod keep;
 #[cfg(feature = "acme")]
 mod order;
 #[cfg(feature = "acme")]
+mod poll;
+#[cfg(feature = "acme")]
+mod refusal;
+#[cfg(feature = "acme")]
+mod retry_after;
+#[cfg(feature = "acme")]
 mod schedule;
 #[cfg(feature = "acme")]
 mod shared;
+#[cfg(feature = "acme")]
+mod suggestion;
 #[cfg(feature = "acme")]
 mod transport;
 
@@ -28,6 +46,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use cache::Cache;
 pub use cache::CacheError;
 pub(crate) use challenges::Challenges;
+pub use external::{ExternalAccount, ExternalAccountError};
 #[cfg(feature = "acme")]
 pub(crate) use keep::keep;
 
@@ -55,6 +74,8 @@ pub struct AcmeConfig {
     pub cache: PathBuf,
     /// Certificates to know the authority's server by, besides those that the platform trusts.
     pub ca_file: Option<PathBuf>,
+    /// To which account elsewhere the one there is bound, if the authority asks for that.
+    pub external_account: Option<ExternalAccount>,
     /// How the authority shall look; `None` tries every way.
     pub challenge: Option<Challenge>,
     /// When to ask again.
@@ -74,7 +95,7 @@ pub enum Challenge {
     TlsAlpn01,
 }
 
-/// The pauses between two attempts for one name: a least one, and behind it a random part of one that doubles.
+/// The pauses between two attempts for one name, where the authority asks for none: a least one, and behind it a random part of one that doubles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// Never less than this.

@@ -35,7 +35,10 @@ mod stranger;
 mod tls;
 pub mod tokens;
 
-pub use acme::{ACME, AcmeConfig, CacheError, Challenge, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Retry};
+pub use acme::{
+    ACME, AcmeConfig, CacheError, Challenge, ExternalAccount, ExternalAccountError, LETS_ENCRYPT,
+    LETS_ENCRYPT_STAGING, Retry,
+};
 pub use activation::ActivationError;
 pub use cli::Shutdown;
 pub use config::{Config, EdgeConfig, InvalidUrlTemplate, Limits, PolicySource, ReadPolicies, UrlTemplate};

@@ -27,7 +27,7 @@ use crate::acme::{self, AcmeConfig, Challenges};
 use certificates::Certificates;
 pub use files::TlsFileError;
 #[cfg(feature = "acme")]
-pub(crate) use files::{authorities, validity};
+pub(crate) use files::{authorities, first, validity};
 pub(crate) use hello::{Hello, hello};
 #[cfg(feature = "acme")]
 pub(crate) use names::dns;

@@ -154,7 +154,7 @@ fn warn_if_exposed(path: &Path) {
 }
 
 /// The mode of a file that others than its owner can use.
-fn exposure(path: &Path) -> Option<u32> {
+pub(crate) fn exposure(path: &Path) -> Option<u32> {
     let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
     (mode & 0o077 != 0).then_some(mode)
 }

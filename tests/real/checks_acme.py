@@ -1,4 +1,4 @@
-"""Certificates from pebble, the test server of Let's Encrypt: both challenges, a cache, an authority that forgets or is away."""
+"""Certificates from pebble, the test server of Let's Encrypt: both challenges, a cache, an account elsewhere, an authority that is away."""
 
 import json
 import re
@@ -16,7 +16,7 @@ HOST = f"myapp.{DOMAIN}"
 class Pebble:
     """An authority that finds every name on loopback, on the ports of one gateway."""
 
-    def __init__(self, world, http, https):
+    def __init__(self, world, http, https, **more):
         self.world, self.port, self.manage = world, free_port(), free_port()
         self.authority = Authority(world)
         cert, key = self.authority.issue("pebble", "pebble", "IP:127.0.0.1")
@@ -24,7 +24,7 @@ class Pebble:
         self.config = world.folder / "pebble.json"
         self.config.write_text(json.dumps({"pebble": {
             "listenAddress": address(self.port), "managementListenAddress": address(self.manage), "certificate": str(cert),
-            "privateKey": str(key), "httpPort": http, "tlsPort": https}}))
+            "privateKey": str(key), "httpPort": http, "tlsPort": https, **more}}))
         self.dns = free_port()
         world.start("names", [require("pebble-challtestsrv"), "-defaultIPv6", "", "-defaultIPv4", "127.0.0.1", "-dns01", address(self.dns),
                               "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", address(free_port())])
@@ -45,12 +45,12 @@ class Pebble:
         return path
 
 
-def _scene(world, *flags):
+def _scene(world, *flags, **more):
     """A gateway that is not started yet, and where it orders from."""
     require("pebble")
     gateway, https = Gateway(world), free_port()
     gateway.new_token("myapp")
-    pebble = Pebble(world, gateway.http, https)
+    pebble = Pebble(world, gateway.http, https, **more)
     gateway.flags = ("--https", f"127.0.0.1:{https}", "--agents-tls=false", "--acme-domain", HOST, "--acme-agree-tos", "--acme-contact",
                      "mailto:ops@example.com", "--acme-cache", world.folder / "cache", "--acme-directory", f"https://127.0.0.1:{pebble.port}/dir",
                      "--acme-ca-file", pebble.authority.ca, *flags)
@@ -101,6 +101,24 @@ def another_way_is_tried_where_one_leads_elsewhere(world):
     gateway.start()
     _is_served(world, gateway, pebble, elsewhere)
     assert "trying another way" in gateway.process.log()
+
+
+@limit(60)
+def an_account_elsewhere_is_asked_for_and_bound(world):
+    key = world.folder / "eab"
+    key.write_text("c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I\n")
+    key.chmod(0o600)
+    gateway, pebble, https = _scene(world, externalAccountBindingRequired=True, externalAccountMACKeys={"kid-1": key.read_text().strip()})
+    plain = gateway.flags
+    gateway.start()
+    until(lambda: "no new certificate" in gateway.process.log(), "the log says so", 10)
+    log = gateway.process.log()
+    assert "--acme-eab-kid" in log and "externalAccountRequired" in log, log[-600:]
+    gateway.process.end()
+    gateway.flags = (*plain, "--acme-eab-kid", "kid-1", "--acme-eab-key-file", key)
+    gateway.start()
+    _is_served(world, gateway, pebble, https)
+    assert key.read_text().strip() not in gateway.process.log(), "the key is in the log"
 
 
 @limit(60)

@@ -37,10 +37,23 @@ pub struct Authority {
 /// How much of its time a new certificate has before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// All of it.
+    /// 89 of 90 days.
     Fresh,
     /// Less than a third, so that it is to be renewed at once.
     Short,
+    /// Less than half of six days, so that it is to be renewed at once.
+    Brief,
+}
+
+impl Life {
+    /// The time behind it, and the time before it.
+    fn times(self) -> [Duration; 2] {
+        match self {
+            Self::Fresh => [DAY, 89 * DAY],
+            Self::Short => [80 * DAY, 10 * DAY],
+            Self::Brief => [84 * DAY / 24, 60 * DAY / 24],
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -50,6 +63,8 @@ struct Desk {
     allowed: Semaphore,
     /// Whether none is taken, not even those that wait.
     refusing: watch::Sender<bool>,
+    /// Whether it takes its time to sign.
+    holding: watch::Sender<bool>,
     /// Where names lead.
     target: watch::Sender<Option<[SocketAddr; 2]>>,
     books: Mutex<Books>,
@@ -63,6 +78,15 @@ struct Books {
     lives: VecDeque<Life>,
     refused: usize,
     looked: Vec<&'static str>,
+    /// The account elsewhere without which nobody is registered: what its key is called, and the key.
+    external: Option<(String, Vec<u8>)>,
+    /// How many it did not register.
+    turned_away: usize,
+    /// Whether it suggests to renew every certificate at once.
+    suggesting: bool,
+    /// Which certificates it was asked about, and which ones were replaced.
+    asked_about: Vec<String>,
+    replaced: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -73,7 +97,10 @@ struct Order {
     /// How it shall be looked, once it may be.
     asked: Option<&'static str>,
     status: &'static str,
+    /// The public key that was asked for.
+    point: Vec<u8>,
     certificate: String,
+    replaces: Value,
 }
 
 impl Authority {
@@ -83,7 +110,8 @@ impl Authority {
         let own = pki.issue("authority", &["127.0.0.1"]);
         let (target, _) = watch::channel(None);
         let (allowed, books) = (Semaphore::new(0), Mutex::default());
-        let desk = Arc::new(Desk { pki, allowed, refusing: watch::Sender::new(false), target, books });
+        let (refusing, holding) = (watch::Sender::new(false), watch::Sender::new(false));
+        let desk = Arc::new(Desk { pki, allowed, refusing, holding, target, books });
         let clerk = Arc::clone(&desk);
         let service = Service::start(move |request| {
             let clerk = Arc::clone(&clerk);
@@ -94,15 +122,16 @@ impl Authority {
         Self { front, _service: service, desk }
     }
 
-    /// A gateway that orders a certificate for `domain` here, and has none besides.
-    pub fn config(&self, domain: &str, cache: &Path, challenge: Challenge) -> TlsConfig {
+    /// A gateway that orders a certificate for each of `domains` here, and has none besides.
+    pub fn config(&self, domains: &[String], cache: &Path, challenge: Challenge) -> TlsConfig {
         let soon = Duration::from_millis(20);
         let acme = AcmeConfig {
             directory: format!("https://{}/directory", self.front.addr()),
-            domains: vec![domain.to_owned()],
+            domains: domains.to_vec(),
             contacts: vec!["mailto:ops@example.com".to_owned()],
             cache: cache.to_owned(),
             ca_file: Some(self.desk.pki.ca_file()),
+            external_account: None,
             challenge: Some(challenge),
             retry: Retry { least: soon, first: soon, longest: soon },
         };
@@ -123,6 +152,41 @@ impl Authority {
     /// From here on orders are refused, or no longer.
     pub fn refuse(&self, refuse: bool) {
         self.desk.refusing.send_replace(refuse);
+    }
+
+    /// From here on certificates take a day, or no longer.
+    pub fn hold(&self, hold: bool) {
+        self.desk.holding.send_replace(hold);
+    }
+
+    /// From here on nobody is registered without this account elsewhere.
+    pub fn require(&self, key_id: &str, key: &[u8]) {
+        self.desk.books().external = Some((key_id.to_owned(), key.to_vec()));
+    }
+
+    /// How many were not registered.
+    pub fn turned_away(&self) -> usize {
+        self.desk.books().turned_away
+    }
+
+    /// From here on it suggests to renew every certificate at once.
+    pub fn suggest(&self) {
+        self.desk.books().suggesting = true;
+    }
+
+    /// About which certificates it was asked when to renew them.
+    pub fn asked_about(&self) -> Vec<String> {
+        self.desk.books().asked_about.clone()
+    }
+
+    /// Which certificates were to be replaced.
+    pub fn replaced(&self) -> Vec<String> {
+        self.desk.books().replaced.clone()
+    }
+
+    /// How many orders wait for their certificate.
+    pub fn held(&self) -> usize {
+        self.desk.books().orders.iter().filter(|order| order.status == "processing").count()
     }
 
     /// Whoever has an account has it no longer.
@@ -165,8 +229,10 @@ impl Desk {
         let path = request.uri().path().to_owned();
         let base = format!("https://{host}");
         if *request.method() != Method::POST {
+            let is_suggesting = self.books().suggesting;
             return match path.as_str() {
-                "/directory" => self.answer(200, None, &directory(&base)),
+                "/directory" => self.answer(200, None, &directory(&base, is_suggesting)),
+                _ if path.starts_with("/renewal/") => self.suggestion(&path["/renewal/".len()..]),
                 _ => self.answer(200, None, &Value::Null),
             };
         }
@@ -187,8 +253,7 @@ impl Desk {
             ("order", None) => self.take(&base, &signed, &key).await,
             ("order", Some(number)) => {
                 self.look(number).await;
-                let order = self.books().orders[number].json(&base, number);
-                self.answer(200, None, &order)
+                self.show(&base, number)
             }
             ("authorization", Some(number)) => {
                 let authorization = self.books().orders[number].authorization(&base, number);
@@ -203,7 +268,10 @@ impl Desk {
                 };
                 self.answer(200, None, &challenge)
             }
-            ("finalize", Some(number)) => self.sign(&base, number, &signed),
+            ("finalize", Some(number)) => {
+                self.take_request(number, &signed);
+                self.show(&base, number)
+            }
             ("certificate", Some(number)) => {
                 let pem = self.books().orders[number].certificate.clone();
                 self.reply(200, None, pem.into())
@@ -219,6 +287,14 @@ impl Desk {
         assert_eq!(wanted["termsOfServiceAgreed"], true);
         assert_eq!(wanted["contact"], json!(["mailto:ops@example.com"]));
         let mut books = self.books();
+        if let Some((key_id, secret)) = &books.external {
+            let url = format!("{base}/account");
+            if !jws::is_bound(&wanted["externalAccountBinding"], key_id, secret, &url, &key) {
+                books.turned_away += 1;
+                drop(books);
+                return self.problem(403, "externalAccountRequired");
+            }
+        }
         books.accounts.push(key);
         let location = format!("{base}/account/{}", books.accounts.len() - 1);
         drop(books);
@@ -245,12 +321,15 @@ impl Desk {
         let wanted: Value = serde_json::from_slice(&signed.payload).unwrap();
         let mut books = self.books();
         let number = books.orders.len();
+        books.replaced.extend(wanted["replaces"].as_str().map(str::to_owned));
         books.orders.push(Order {
             domain: wanted["identifiers"][0]["value"].as_str().unwrap().to_owned(),
             answer: format!("{}.{}", token(number), jws::thumbprint(key)),
             asked: None,
             status: "pending",
+            point: Vec::new(),
             certificate: String::new(),
+            replaces: wanted["replaces"].clone(),
         });
         let order = books.orders[number].json(base, number);
         drop(books);
@@ -274,23 +353,41 @@ impl Desk {
         books.orders[number].status = if found { "ready" } else { "invalid" };
     }
 
-    fn sign(&self, base: &str, number: usize, signed: &Signed) -> Response<ServiceBody> {
+    /// Takes a request for a certificate.
+    fn take_request(&self, number: usize, signed: &Signed) {
         let wanted: Value = serde_json::from_slice(&signed.payload).unwrap();
         let request = jws::decoded(wanted["csr"].as_str().unwrap());
         let at = request.windows(P256.len()).position(|found| found == P256).unwrap() + P256.len();
-        let mut books = self.books();
-        let life = books.lives.pop_front().unwrap();
-        let order = &mut books.orders[number];
+        let order = &mut self.books().orders[number];
         assert_eq!(order.status, "ready");
         assert!(request.windows(order.domain.len()).any(|name| name == order.domain.as_bytes()));
-        let (past, future) = if life == Life::Fresh { (1, 89) } else { (80, 10) };
-        let now = SystemTime::now();
-        order.certificate =
-            self.pki.sign_point(&request[at..at + 65], &order.domain, now - past * DAY, now + future * DAY);
-        order.status = "valid";
-        let order = order.json(base, number);
+        order.point = request[at..at + 65].to_vec();
+        order.status = "processing";
+    }
+
+    /// The state of an order, whose certificate is signed now if it may be.
+    fn show(&self, base: &str, number: usize) -> Response<ServiceBody> {
+        let mut books = self.books();
+        if books.orders[number].status == "processing" && !*self.holding.borrow() {
+            let [past, future] = books.lives.pop_front().unwrap().times();
+            let (order, now) = (&mut books.orders[number], SystemTime::now());
+            order.certificate = self.pki.sign_point(&order.point, &order.domain, now - past, now + future);
+            order.status = "valid";
+        }
+        let (order, status) = (books.orders[number].json(base, number), books.orders[number].status);
         drop(books);
-        self.answer(200, None, &order)
+        let mut response = self.answer(200, None, &order);
+        if status == "processing" {
+            response.headers_mut().insert("retry-after", 86_400.into());
+        }
+        response
+    }
+
+    /// When to renew a certificate (RFC 9773, section 4.2).
+    fn suggestion(&self, id: &str) -> Response<ServiceBody> {
+        self.books().asked_about.push(id.to_owned());
+        let window = json!({"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"});
+        self.answer(200, None, &json!({"suggestedWindow": window}))
     }
 
     fn problem(&self, status: u16, kind: &str) -> Response<ServiceBody> {
@@ -323,6 +420,7 @@ impl Order {
             "authorizations": [url("authorization")],
             "finalize": url("finalize"),
             "certificate": (self.status == "valid").then(|| url("certificate")),
+            "replaces": self.replaces,
         })
     }
 
@@ -347,13 +445,14 @@ impl Order {
     }
 }
 
-fn directory(base: &str) -> Value {
+fn directory(base: &str, is_suggesting: bool) -> Value {
     json!({
         "newNonce": format!("{base}/nonce"),
         "newAccount": format!("{base}/account"),
         "newOrder": format!("{base}/order"),
         "revokeCert": format!("{base}/revoke"),
         "keyChange": format!("{base}/key"),
+        "renewalInfo": is_suggesting.then(|| format!("{base}/renewal")),
     })
 }
 

@@ -92,6 +92,7 @@ impl Pki {
     /// Signs a certificate for whoever has the private key to a point on P-256. Returns it in PEM.
     pub(crate) fn sign_point(&self, point: &[u8], name: &str, from: SystemTime, until: SystemTime) -> String {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
         params.not_before = from.into();
         params.not_after = until.into();
         params.signed_by(&Point(point.to_vec()), &self.issuer).unwrap().pem()

@@ -17,22 +17,25 @@ pub(crate) struct Challenges {
 
 #[derive(Debug, Default)]
 struct Pending {
-    /// By token.
-    http: HashMap<String, Bytes>,
+    /// By token; with a number, so that what is over does not take away what is new.
+    http: HashMap<String, (u64, Bytes)>,
     /// By name.
-    tls: HashMap<String, Arc<CertifiedKey>>,
+    tls: HashMap<String, (u64, Arc<CertifiedKey>)>,
+    /// How many there were.
+    #[cfg(feature = "acme")]
+    count: u64,
 }
 
 impl Challenges {
     /// The answer to a request for `path`, if that is a question of the authority's.
     pub(crate) fn over_http(&self, path: &[u8]) -> Option<Bytes> {
         let token = std::str::from_utf8(path.strip_prefix(PATH)?).ok()?;
-        self.pending().http.get(token).cloned()
+        self.pending().http.get(token).map(|(_, answer)| answer.clone())
     }
 
     /// The certificate that proves to the authority that `name` leads here (RFC 8737).
     pub(crate) fn over_tls(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        self.pending().tls.get(name).cloned()
+        self.pending().tls.get(name).map(|(_, certificate)| Arc::clone(certificate))
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
@@ -46,6 +49,7 @@ impl Challenges {
 pub(super) struct Expected {
     challenges: Arc<Challenges>,
     question: Question,
+    number: u64,
 }
 
 #[cfg(feature = "acme")]
@@ -59,14 +63,20 @@ enum Question {
 impl Challenges {
     /// From here on requests for `token` are answered.
     pub(super) fn expect_token(self: &Arc<Self>, token: &str, answer: Bytes) -> Expected {
-        self.pending().http.insert(token.to_owned(), answer);
-        Expected { challenges: Arc::clone(self), question: Question::Token(token.to_owned()) }
+        let mut pending = self.pending();
+        pending.count += 1;
+        let number = pending.count;
+        pending.http.insert(token.to_owned(), (number, answer));
+        Expected { challenges: Arc::clone(self), question: Question::Token(token.to_owned()), number }
     }
 
     /// From here on the authority is shown `certificate` if it asks for `name`.
     pub(super) fn expect_name(self: &Arc<Self>, name: &str, certificate: Arc<CertifiedKey>) -> Expected {
-        self.pending().tls.insert(name.to_owned(), certificate);
-        Expected { challenges: Arc::clone(self), question: Question::Name(name.to_owned()) }
+        let mut pending = self.pending();
+        pending.count += 1;
+        let number = pending.count;
+        pending.tls.insert(name.to_owned(), (number, certificate));
+        Expected { challenges: Arc::clone(self), question: Question::Name(name.to_owned()), number }
     }
 }
 
@@ -74,9 +84,18 @@ impl Challenges {
 impl Drop for Expected {
     fn drop(&mut self) {
         let mut pending = self.challenges.pending();
+        let own = self.number;
         match &self.question {
-            Question::Token(token) => drop(pending.http.remove(token)),
-            Question::Name(name) => drop(pending.tls.remove(name)),
+            Question::Token(token) => {
+                if pending.http.get(token).is_some_and(|(number, _)| *number == own) {
+                    pending.http.remove(token);
+                }
+            }
+            Question::Name(name) => {
+                if pending.tls.get(name).is_some_and(|(number, _)| *number == own) {
+                    pending.tls.remove(name);
+                }
+            }
         }
     }
 }
@@ -96,7 +115,10 @@ mod tests {
         {
             assert_eq!(answer(path.as_bytes()), None, "{path}");
         }
+        let again = challenges.expect_token("abc", Bytes::from_static(b"abc.key"));
         drop(expected);
+        assert!(answer(b"/.well-known/acme-challenge/abc").is_some(), "what is over takes nothing new away");
+        drop(again);
         assert_eq!(answer(b"/.well-known/acme-challenge/abc"), None);
     }
 }

@@ -1,22 +1,25 @@
 //! Every name has a certificate, and a fresh one.
 
 use std::{
+    error::Error,
     fmt,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use instant_acme::{Account, NewAccount};
+use instant_acme::Account;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::{
     AcmeConfig, CacheError, Challenges,
-    order::{self, Desk, OrderError},
+    account::{self, AccountError, Reach},
+    attentive::Heard,
+    challenges::Expected,
+    order::{self, Desk, OrderError, Ordered},
     schedule, shared,
-    transport::Transport,
+    suggestion::Suggestion,
 };
-use crate::TlsFileError;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,16 +27,26 @@ enum AttemptError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     #[error(transparent)]
-    Trust(#[from] TlsFileError),
-    #[error("the account in the cache cannot be read; remove it, and a new one is made")]
-    Account(#[source] serde_json::Error),
+    Account(#[from] AccountError),
     #[error(transparent)]
     Order(#[from] OrderError),
 }
 
-impl From<instant_acme::Error> for AttemptError {
-    fn from(error: instant_acme::Error) -> Self {
-        Self::Order(error.into())
+impl AttemptError {
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Cache(_) => None,
+            Self::Account(error) => error.remedy(),
+            Self::Order(error) => error.remedy(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Cache(_) => None,
+            Self::Account(error) => error.order()?.retry_after(),
+            Self::Order(error) => error.retry_after(),
+        }
     }
 }
 
@@ -45,11 +58,16 @@ struct Name {
     failures: u32,
     /// No attempt before.
     rests_until: Instant,
+    /// When the authority suggests to renew what there is.
+    suggestion: Option<Suggestion>,
+    /// What the authority may look for meanwhile.
+    expected: Vec<Expected>,
 }
 
 struct Keeper {
     config: AcmeConfig,
     desk: Desk,
+    reach: Box<Reach>,
 }
 
 /// What became of an attempt.
@@ -58,52 +76,82 @@ enum Attempt {
     Fresh,
     /// Another gateway is about it.
     Busy,
+    /// The authority is about it.
+    Later { pause: Duration, expected: Vec<Expected> },
 }
 
 /// Orders and renews certificates, for ever. What fails changes nothing.
 pub(crate) async fn keep(config: AcmeConfig, challenges: Arc<Challenges>) {
-    let begun = link::now();
-    let name = |domain: &String| Name { domain: domain.clone(), failures: 0, rests_until: begun };
-    let mut names: Vec<_> = config.domains.iter().map(name).collect();
-    let desk = Desk { id: Uuid::new_v4().to_string(), cache: config.cache(), challenges };
-    let keeper = Keeper { config, desk };
-    for Name { domain, .. } in names.iter().filter(|name| keeper.desk.cache.validity(&name.domain).is_none())
-    {
-        warn!(%domain, "no certificate yet: until the authority gives one, TLS for this name is refused or shows another");
-    }
-    let order = async {
-        loop {
-            let mut pause = Duration::MAX;
-            for name in &mut names {
-                pause = pause.min(keeper.visit(name).await);
-            }
-            tokio::time::sleep(pause).await;
-        }
-    };
+    let keeper = Keeper::new(config, challenges, Box::new(account::over_tls));
     let Desk { id, cache, challenges } = &keeper.desk;
-    tokio::join!(order, shared::answer_for_others(cache, challenges, id));
+    tokio::join!(keeper.order_all(), shared::answer_for_others(cache, challenges, id));
 }
 
 impl Keeper {
+    fn new(config: AcmeConfig, challenges: Arc<Challenges>, reach: Box<Reach>) -> Self {
+        let desk = Desk { id: Uuid::new_v4().to_string(), cache: config.cache(), challenges };
+        Self { config, desk, reach }
+    }
+
+    async fn order_all(&self) {
+        let begun = link::now();
+        let name = |domain: &String| Name {
+            domain: domain.clone(),
+            failures: 0,
+            rests_until: begun,
+            suggestion: None,
+            expected: Vec::new(),
+        };
+        let mut names: Vec<_> = self.config.domains.iter().map(name).collect();
+        for Name { domain, .. } in
+            names.iter().filter(|name| self.desk.cache.validity(&name.domain).is_none())
+        {
+            warn!(%domain, "no certificate yet: until the authority gives one, TLS for this name is refused or shows another");
+        }
+        loop {
+            let mut pause = Duration::MAX;
+            for name in &mut names {
+                pause = pause.min(self.visit(name).await);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Does what is to be done for a name. Returns when to come again.
     async fn visit(&self, name: &mut Name) -> Duration {
-        let rest = name.rests_until.saturating_duration_since(link::now());
-        let fresh = self.fresh(&name.domain);
-        if !rest.is_zero() || !fresh.is_zero() {
-            return rest.max(fresh);
+        self.inquire(name).await;
+        if self.idle(name).is_zero() {
+            self.try_once(name).await;
         }
-        match self.attempt(name).await {
-            Ok(Attempt::Fresh) => name.failures = 0,
-            Ok(Attempt::Busy) => debug!(domain = %name.domain, "another gateway is ordering"),
+        let inquiry = self.suggestion(name).map_or(Duration::MAX, |suggestion| suggestion.rest());
+        self.idle(name).min(inquiry)
+    }
+
+    async fn try_once(&self, name: &mut Name) {
+        let attempt = self.attempt(name).await;
+        // What the authority may have looked for until now. What it still may is in `attempt`.
+        name.expected.clear();
+        match attempt {
+            Ok(Attempt::Fresh) => {
+                name.failures = 0;
+                self.rest(name, None);
+            }
+            Ok(Attempt::Busy) => {
+                debug!(domain = %name.domain, "another gateway is ordering");
+                self.rest(name, None);
+            }
+            Ok(Attempt::Later { pause, expected }) => {
+                name.expected = expected;
+                let again = self.rest(name, Some(pause));
+                info!(domain = %name.domain, again_in = ?again, "the authority needs time for the certificate");
+            }
             Err(error) => {
                 name.failures = name.failures.saturating_add(1);
-                let again = self.rest(name);
+                let again = self.rest(name, error.retry_after());
                 let kept = self.until(&name.domain).map(tracing::field::display);
-                warn!(domain = %name.domain, error = format_args!("{:#}", anyhow::Error::from(error)), kept_until = kept, again_in = ?again, "no new certificate");
-                return again;
+                warn!(domain = %name.domain, error = %chain(&error), remedy = error.remedy(), kept_until = kept, again_in = ?again, "no new certificate");
             }
         }
-        self.rest(name).max(self.fresh(&name.domain))
     }
 
     /// Until when the certificate for a name is good, for a log.
@@ -112,16 +160,61 @@ impl Keeper {
         Some(humantime::format_rfc3339_seconds(validity.until))
     }
 
-    /// For how long nothing is to be done for a name.
-    fn fresh(&self, domain: &str) -> Duration {
-        let due = self.desk.cache.validity(domain).map_or(SystemTime::UNIX_EPOCH, schedule::due);
+    /// For how long nothing is to be tried for a name.
+    fn idle(&self, name: &Name) -> Duration {
+        self.fresh(name).max(name.rests_until.saturating_duration_since(link::now()))
+    }
+
+    /// For how long the certificate for a name is fresh: until the authority suggests to renew it, or it is old.
+    fn fresh(&self, name: &Name) -> Duration {
+        let Some(validity) = self.desk.cache.validity(&name.domain) else { return Duration::ZERO };
+        let id = self.desk.cache.certificate_id(&name.domain);
+        let suggestion =
+            name.suggestion.as_ref().filter(|suggestion| id.is_some_and(|id| suggestion.is_about(&id)));
+        let due = suggestion.and_then(Suggestion::due).unwrap_or_else(|| schedule::due(validity));
         schedule::until(due, SystemTime::now())
     }
 
-    /// Leaves the authority alone for a while, also behind a success: its clock may be wrong.
-    fn rest(&self, name: &mut Name) -> Duration {
-        let draw = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-        let pause = schedule::pause(self.config.retry, name.failures, draw);
+    /// What is known of the certificate that there is; `None` if there is none about which an authority can be asked.
+    fn suggestion<'a>(&self, name: &'a mut Name) -> Option<&'a mut Suggestion> {
+        let Some(id) = self.desk.cache.certificate_id(&name.domain) else {
+            name.suggestion = None;
+            return None;
+        };
+        let known = name.suggestion.take().filter(|suggestion| suggestion.is_about(&id));
+        Some(name.suggestion.insert(known.unwrap_or_else(|| Suggestion::new(id))))
+    }
+
+    /// Asks the authority when to renew, if it is time to.
+    async fn inquire(&self, name: &mut Name) {
+        let Some(validity) = self.desk.cache.validity(&name.domain) else { return };
+        let domain = name.domain.clone();
+        let Some(suggestion) = self.suggestion(name).filter(|suggestion| suggestion.rest().is_zero()) else {
+            return;
+        };
+        match account::known(&self.config, &self.desk.cache, &*self.reach).await {
+            Ok(Some((account, _))) => suggestion.ask(&account, &domain, validity, self.config.retry).await,
+            // Nobody is registered only to ask.
+            Ok(None) => suggestion.put_off(),
+            Err(error) => {
+                info!(%domain, error = %chain(&error), "cannot ask when to renew; the usual rule counts");
+                suggestion.put_off();
+            }
+        }
+    }
+
+    /// Leaves the authority alone for a while, also behind a success: its clock may be wrong. If it asked for a pause it is
+    /// that one.
+    fn rest(&self, name: &mut Name, told: Option<Duration>) -> Duration {
+        let left = self
+            .desk
+            .cache
+            .validity(&name.domain)
+            .map(|validity| validity.until.duration_since(SystemTime::now()).unwrap_or_default());
+        let pause = match told {
+            Some(told) => schedule::told(told, schedule::draw()),
+            None => schedule::pause(self.config.retry, name.failures, left, schedule::draw()),
+        };
         name.rests_until = link::now() + pause;
         pause
     }
@@ -129,17 +222,22 @@ impl Keeper {
     async fn attempt(&self, name: &Name) -> Result<Attempt, AttemptError> {
         let Some(_lock) = self.desk.cache.lock()? else { return Ok(Attempt::Busy) };
         // Another gateway may have been faster.
-        if !self.fresh(&name.domain).is_zero() {
+        if !self.fresh(name).is_zero() {
             return Ok(Attempt::Fresh);
         }
         info!(domain = %name.domain, directory = %self.config.directory, "ordering a certificate");
-        let account = self.account().await?;
-        let pem = match self.order(&account, name).await {
+        let (account, heard) = match account::known(&self.config, &self.desk.cache, &*self.reach).await? {
+            Some(known) => known,
+            None => account::register(&self.config, &self.desk.cache, &*self.reach).await?,
+        };
+        let pem = match self.order(&account, &heard, name).await {
             Err(error) if error.is_about_the_account() => {
                 self.desk.cache.forget_account()?;
                 return Err(error.into());
             }
-            ordered => ordered?,
+            Ok(Ordered::Later { pause, expected }) => return Ok(Attempt::Later { pause, expected }),
+            Ok(Ordered::Certificate(pem)) => pem,
+            Err(error) => return Err(error.into()),
         };
         self.desk.cache.store_certificate(&name.domain, &pem)?;
         let until = self.until(&name.domain);
@@ -147,34 +245,34 @@ impl Keeper {
         Ok(Attempt::Fresh)
     }
 
-    async fn order(&self, account: &Account, name: &Name) -> Result<zeroize::Zeroizing<String>, OrderError> {
+    async fn order(&self, account: &Account, heard: &Heard, name: &Name) -> Result<Ordered, OrderError> {
         let ways = schedule::ways(self.config.challenge, name.failures);
         let (last, first) = ways.split_last().expect("there is a way");
         for way in first {
-            match order::order(account, &name.domain, *way, &self.desk).await {
+            match order::order(account, heard, &name.domain, *way, &self.desk).await {
                 Err(error) if error.is_about_the_way() => {
                     info!(domain = %name.domain, %error, next = %last, "trying another way");
                 }
                 ordered => return ordered,
             }
         }
-        order::order(account, &name.domain, *last, &self.desk).await
-    }
-
-    /// The account in the cache, or a new one.
-    async fn account(&self) -> Result<Account, AttemptError> {
-        let builder = Account::builder_with_http(Box::new(Transport::new(&self.config)?));
-        if let Some(known) = self.desk.cache.account()? {
-            let known = serde_json::from_slice(&known).map_err(AttemptError::Account)?;
-            return Ok(builder.from_credentials(known).await?);
-        }
-        let contact: Vec<_> = self.config.contacts.iter().map(String::as_str).collect();
-        let new =
-            NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-        let (account, credentials) = builder.create(&new, self.config.directory.clone(), None).await?;
-        let credentials = serde_json::to_vec(&credentials).map_err(AttemptError::Account)?;
-        self.desk.cache.store_account(&zeroize::Zeroizing::new(credentials))?;
-        info!(directory = %self.config.directory, account = %account.id(), "account registered");
-        Ok(account)
+        order::order(account, heard, &name.domain, *last, &self.desk).await
     }
 }
+
+/// An error with all that led to it, in one line for a log. The library repeats its causes.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        error = cause;
+    }
+    text.replace(char::is_control, " ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use instant_acme::{
-    Account, AuthorizationHandle, AuthorizationStatus, ChallengeType, Identifier, NewOrder, Order,
-    OrderStatus, RetryPolicy,
+    Account, AuthorizationHandle, AuthorizationStatus, ChallengeStatus, ChallengeType, Order, OrderStatus,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::{
@@ -15,26 +14,37 @@ use zeroize::Zeroizing;
 
 use super::{
     Cache, CacheError, Challenge, Challenges,
+    attentive::Heard,
+    begin::begin,
     cache::Announced,
     challenges::Expected,
+    poll::{Polled, poll},
+    refusal::Refusal,
     shared::{self, Question},
+    transport::Unreachable,
 };
-
-/// For the authority to look, and to sign.
-const PATIENCE: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(90));
 
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OrderError {
-    /// The authority refuses, or is not there.
+    /// The authority refuses.
     #[error(transparent)]
-    Authority(#[from] instant_acme::Error),
+    Refused(Box<Refusal>),
+    /// The authority is not there.
+    #[error(transparent)]
+    Unreachable(Box<Unreachable>),
+    /// What it says is not understood.
+    #[error("the authority's answer is not understood")]
+    Authority(#[source] instant_acme::Error),
     /// It looked, and did not find us.
     #[error("the authority did not find this gateway behind the name over {way}: {reason}")]
-    NotFound { way: Challenge, reason: String },
+    NotFound { way: Challenge, reason: Box<Refusal> },
     /// It does not look in that way.
     #[error("the authority does not offer {0} for this name")]
     NotOffered(Challenge),
+    /// It takes its time, and does not say how much.
+    #[error("the authority has not done with the order in time")]
+    Slow,
     /// The others cannot be told.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -46,6 +56,24 @@ pub(super) enum OrderError {
     Unusable,
 }
 
+impl From<instant_acme::Error> for OrderError {
+    fn from(error: instant_acme::Error) -> Self {
+        let other = match error {
+            instant_acme::Error::Api(problem) => return Self::Refused(Box::new(problem.into())),
+            instant_acme::Error::Other(other) => other,
+            error => return Self::Authority(error),
+        };
+        let other = match other.downcast() {
+            Ok(refusal) => return Self::Refused(refusal),
+            Err(other) => other,
+        };
+        match other.downcast() {
+            Ok(unreachable) => Self::Unreachable(unreachable),
+            Err(other) => Self::Authority(instant_acme::Error::Other(other)),
+        }
+    }
+}
+
 impl OrderError {
     /// Whether another way may lead further.
     pub(super) fn is_about_the_way(&self) -> bool {
@@ -54,8 +82,36 @@ impl OrderError {
 
     /// Whether the authority has forgotten the account.
     pub(super) fn is_about_the_account(&self) -> bool {
-        let Self::Authority(instant_acme::Error::Api(problem)) = self else { return false };
-        problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":accountDoesNotExist"))
+        matches!(self, Self::Refused(refusal) if refusal.is("accountDoesNotExist"))
+    }
+
+    /// Whether the very same may succeed later.
+    pub(super) fn is_for_now(&self) -> bool {
+        match self {
+            Self::Refused(refusal) => refusal.is_for_now(),
+            Self::Unreachable(_) => true,
+            _ => false,
+        }
+    }
+
+    /// When the authority wants to be asked again.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        }
+    }
+
+    /// What helps, if that is known.
+    pub(super) fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(refusal) | Self::NotFound { reason: refusal, .. } => refusal.remedy(),
+            Self::Unreachable(_) => Some(
+                "let this gateway reach the authority, directly and over https; --acme-ca-file names a certificate to know it by",
+            ),
+            Self::NotOffered(_) => Some("leave --acme-challenge off, or name another one"),
+            _ => None,
+        }
     }
 }
 
@@ -68,33 +124,67 @@ pub(super) struct Desk {
     pub(super) challenges: Arc<Challenges>,
 }
 
-/// Orders a certificate for `domain`. Returns it with its chain and its key, in PEM.
+/// What became of an order.
+pub(super) enum Ordered {
+    /// The certificate with its chain and its key, in PEM.
+    Certificate(Zeroizing<String>),
+    /// The authority needs time. It may look until `expected` is dropped; the order is in the cache.
+    Later { pause: Duration, expected: Vec<Expected> },
+}
+
+/// Orders a certificate for `domain`, or goes on with an order that the cache knows of.
 pub(super) async fn order(
     account: &Account,
+    heard: &Heard,
     domain: &str,
     way: Challenge,
     desk: &Desk,
-) -> Result<Zeroizing<String>, OrderError> {
-    let names = [Identifier::Dns(domain.to_owned())];
-    let mut order = account.new_order(&NewOrder::new(&names)).await?;
-    let expected = prove(&mut order, domain, way, desk).await?;
-    let status = order.poll_ready(&PATIENCE).await;
-    drop(expected);
-    match status {
-        Ok(OrderStatus::Ready) => {}
-        Ok(_) | Err(instant_acme::Error::Api(_)) => {
-            return Err(OrderError::NotFound { way, reason: reason(&mut order, way).await });
-        }
-        Err(error) => return Err(error.into()),
+) -> Result<Ordered, OrderError> {
+    let (mut order, key) = begin(account, domain, &desk.cache).await?;
+    let ordered = drive(&mut order, &key, heard, domain, way, desk).await;
+    let goes_on = match &ordered {
+        Ok(Ordered::Certificate(_)) => false,
+        Ok(Ordered::Later { .. }) => true,
+        Err(error) => error.is_for_now(),
+    };
+    if !goes_on {
+        desk.cache.forget_order(domain)?;
     }
-    let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new([domain.to_owned()])?;
-    params.distinguished_name = DistinguishedName::new();
-    order.finalize_csr(params.serialize_request(&key)?.der()).await?;
-    let chain = order.poll_certificate(&PATIENCE).await?;
+    ordered
+}
+
+/// Does what is to be done for an order, from whichever state it is in.
+async fn drive(
+    order: &mut Order,
+    key: &KeyPair,
+    heard: &Heard,
+    domain: &str,
+    way: Challenge,
+    desk: &Desk,
+) -> Result<Ordered, OrderError> {
+    if order.state().status == OrderStatus::Pending {
+        let expected = prove(order, domain, way, desk).await?;
+        if let Polled::Later(pause) = poll(order, heard, &[OrderStatus::Pending]).await? {
+            let expected = expected.into_iter().map(|(expected, _announced)| expected).collect();
+            return Ok(Ordered::Later { pause, expected });
+        }
+    }
+    if order.state().status == OrderStatus::Invalid {
+        return Err(OrderError::NotFound { way, reason: Box::new(reason(order, way).await) });
+    }
+    if order.state().status == OrderStatus::Ready {
+        let mut params = CertificateParams::new([domain.to_owned()])?;
+        params.distinguished_name = DistinguishedName::new();
+        order.finalize_csr(params.serialize_request(key)?.der()).await?;
+    }
+    // Some still say `ready` right behind the request.
+    if let Polled::Later(pause) = poll(order, heard, &[OrderStatus::Ready, OrderStatus::Processing]).await? {
+        return Ok(Ordered::Later { pause, expected: Vec::new() });
+    }
+    let chain = order.certificate().await?.ok_or(OrderError::Slow)?;
     let key = Zeroizing::new(key.serialize_pem());
     check(&chain, &key, domain)?;
-    Ok(Zeroizing::new(format!("{}{chain}", *key)))
+    Ok(Ordered::Certificate(Zeroizing::new(format!("{}{chain}", *key))))
 }
 
 /// Gets everything ready for the authority to look, and tells it so. It may look until what is returned is dropped.
@@ -112,6 +202,12 @@ async fn prove(
         if authorization.status != AuthorizationStatus::Pending {
             continue;
         }
+        // One that is under way stays so.
+        let begun = [Challenge::TlsAlpn01, Challenge::Http01].into_iter().find(|way| {
+            let mut challenges = authorization.challenges.iter();
+            challenges.any(|one| one.r#type == kind(*way) && one.status == ChallengeStatus::Processing)
+        });
+        let way = begun.unwrap_or(way);
         let offered = authorization.challenge(kind(way));
         let mut challenge = offered.ok_or(OrderError::NotOffered(way))?;
         let question = Question {
@@ -122,27 +218,29 @@ async fn prove(
             answer: challenge.key_authorization().as_str().to_owned(),
         };
         expected.push((question.expect(&desk.challenges)?, desk.cache.announce(&question)?));
-        tokio::time::sleep(shared::NOTICE).await;
-        challenge.set_ready().await?;
+        if begun.is_none() {
+            tokio::time::sleep(shared::NOTICE).await;
+            challenge.set_ready().await?;
+        }
     }
     Ok(expected)
 }
 
 /// What the authority says of what it found.
-async fn reason(order: &mut Order, way: Challenge) -> String {
+async fn reason(order: &mut Order, way: Challenge) -> Refusal {
     let mut authorizations = order.authorizations();
     while let Some(Ok(mut authorization)) = authorizations.next().await {
         if let Some(problem) = problem(&mut authorization, way).await {
             return problem;
         }
     }
-    "it does not say why".to_owned()
+    order.state().error.clone().map(Refusal::from).unwrap_or_default()
 }
 
-async fn problem(authorization: &mut AuthorizationHandle<'_>, way: Challenge) -> Option<String> {
+async fn problem(authorization: &mut AuthorizationHandle<'_>, way: Challenge) -> Option<Refusal> {
     let state = authorization.refresh().await.ok()?;
     let challenge = state.challenges.iter().find(|challenge| challenge.r#type == kind(way))?;
-    challenge.error.as_ref().map(ToString::to_string)
+    challenge.error.clone().map(Refusal::from)
 }
 
 /// Nothing is replaced by what nobody could be shown.

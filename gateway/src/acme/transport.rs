@@ -24,6 +24,14 @@ const MAX_ANSWER: usize = 256 * 1024;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// There is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot ask {uri}")]
+pub(super) struct Unreachable {
+    uri: Uri,
+    source: Failure,
+}
+
 /// Speaks with an authority over TLS.
 #[derive(Clone)]
 pub(super) struct Transport {
@@ -58,7 +66,7 @@ impl HttpClient for Transport {
             let uri = request.uri().clone();
             let answer = timeout(PATIENCE, exchange(connector, request)).await;
             let answer = answer.unwrap_or_else(|_elapsed| Err("no answer in time".into()));
-            answer.map_err(|error| instant_acme::Error::Other(format!("cannot ask {uri}: {error}").into()))
+            answer.map_err(|source| instant_acme::Error::Other(Box::new(Unreachable { uri, source })))
         })
     }
 }

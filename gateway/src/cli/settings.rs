@@ -93,6 +93,12 @@ pub(crate) struct Settings {
     /// PEM file with certificates to know the authority's own server by, besides those that the machine trusts
     #[arg(long, env = "INDRANET_ACME_CA_FILE", value_name = "FILE")]
     pub(super) acme_ca_file: Option<PathBuf>,
+    /// What the authority calls the key of an account that you have there already; for those that want one
+    #[arg(long, env = "INDRANET_ACME_EAB_KID", value_name = "ID")]
+    pub(super) acme_eab_kid: Option<String>,
+    /// File with that key in base64url, which only its owner should read
+    #[arg(long, env = "INDRANET_ACME_EAB_KEY_FILE", value_name = "FILE")]
+    pub(super) acme_eab_key_file: Option<PathBuf>,
     /// How the authority sees whether a name leads here [default: any of them]
     #[arg(long, env = "INDRANET_ACME_CHALLENGE", value_name = "TYPE")]
     pub(super) acme_challenge: Option<Challenge>,
@@ -281,6 +287,8 @@ cli::layer!(Settings {
     acme_directory,
     acme_staging,
     acme_ca_file,
+    acme_eab_kid,
+    acme_eab_key_file,
     acme_challenge,
     agents_tls,
     client_ca,

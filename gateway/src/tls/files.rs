@@ -80,6 +80,13 @@ pub(crate) fn validity(file: &Path) -> Option<Validity> {
     Validity::of(certified.end_entity_cert().ok()?)
 }
 
+/// An ordered certificate, without its chain; `None` if there is none that can be used.
+#[cfg(feature = "acme")]
+pub(crate) fn first(file: &Path) -> Option<CertificateDer<'static>> {
+    let certified = both(file, &rustls::crypto::ring::default_provider()).ok()?;
+    certified.cert.into_iter().next()
+}
+
 /// Reads a file that holds a certificate, its chain and its key.
 fn both(file: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {
     pair(&CertificateFiles { cert: file.to_owned(), key: file.to_owned() }, provider)

@@ -1,9 +1,10 @@
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use ring::{
     digest::{SHA256, digest},
+    hmac,
     signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A request to an authority, as it is signed (RFC 8555, section 6.2).
 pub(super) struct Signed {
@@ -32,6 +33,24 @@ impl Signed {
         let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
         key.verify(self.input.as_bytes(), &self.signature).is_ok()
     }
+}
+
+/// Whether `binding` says, signed by whoever has the key of an account elsewhere, that `jwk` belongs to that (RFC 8555, section
+/// 7.3.4).
+pub(super) fn is_bound(binding: &Value, key_id: &str, key: &[u8], url: &str, jwk: &Value) -> bool {
+    let part = |name: &str| binding[name].as_str();
+    let (Some(protected), Some(payload), Some(signature)) =
+        (part("protected"), part("payload"), part("signature"))
+    else {
+        return false;
+    };
+    let header: Value = serde_json::from_slice(&decoded(protected)).unwrap();
+    let bound: Value = serde_json::from_slice(&decoded(payload)).unwrap();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let input = format!("{protected}.{payload}");
+    header == json!({"alg": "HS256", "kid": key_id, "url": url})
+        && bound == *jwk
+        && hmac::verify(&key, input.as_bytes(), &decoded(signature)).is_ok()
 }
 
 /// The thumbprint of a key (RFC 7638).

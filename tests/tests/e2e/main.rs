@@ -18,6 +18,7 @@ mod links;
 mod misbehaving;
 mod requests;
 mod routing;
+mod secured;
 mod streaming;
 mod surviving;
 mod switching;

@@ -2,12 +2,13 @@
 
 use std::{fs, time::Duration};
 
+use crate::secured::{Streaming, certificate, host, secured};
 use agent::{ChannelBinding, Config as AgentConfig, GatewayTls, RunError};
 use gateway::{Config, EdgeConfig, TlsConfig};
 use hyper::body::Incoming;
 use tests::{
-    AGENT, Agent, Chunk, DOMAIN, Gateway, H1_ONLY, H2, H2_ONLY, Issued, Message, Onward, Opener, Pki,
-    Request, Service, Transport, Upstream, Wire, eventually, noise, over_every_transport,
+    AGENT, Agent, DOMAIN, Gateway, H1_ONLY, H2, H2_ONLY, Issued, Message, Onward, Opener, Pki, Request,
+    Service, Transport, Upstream, Wire, eventually, noise, over_every_transport,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -51,19 +52,24 @@ struct Scene {
 
 impl Scene {
     async fn start(transport: Transport, upstream: std::net::SocketAddr) -> Self {
-        let pki = Pki::new();
-        let usual = pki.usual();
-        let tls = pki.config(&[&usual]);
-        Self::start_as(transport, upstream, pki, |config| config.tls = Some(tls)).await
+        Self::start_with(transport, upstream, |_config| {}).await
     }
 
-    async fn start_as(
+    async fn start_with(
+        transport: Transport,
+        upstream: std::net::SocketAddr,
+        adjust: impl FnOnce(&mut Config),
+    ) -> Self {
+        let (pki, _usual, gateway) = secured(adjust).await;
+        Self::online(transport, upstream, pki, gateway).await
+    }
+
+    async fn online(
         transport: Transport,
         upstream: std::net::SocketAddr,
         pki: Pki,
-        adjust: impl FnOnce(&mut Config),
+        gateway: Gateway,
     ) -> Self {
-        let gateway = Gateway::start_with_config(adjust).await;
         let mut agent = Agent::start_with(secure(transport, &gateway, upstream, pki.trust()));
         agent.online().await;
         Self { pki, gateway, _agent: agent }
@@ -81,10 +87,6 @@ impl Scene {
     async fn ask(&self, request: &Request) -> [Message; 2] {
         [self.h1().await.ask(request).await, self.h2().await.ask(request).await.unwrap()]
     }
-}
-
-fn host() -> String {
-    format!("{AGENT}.{DOMAIN}")
 }
 
 /// An agent that dials `gateway` over TLS.
@@ -191,15 +193,14 @@ async fn the_name_that_is_asked_for_decides_about_the_certificate(transport: Tra
     let one = pki.issue("one", &[&format!("one.{DOMAIN}")]);
     let tls = pki.config(&[&usual, &shop, &one]);
     let service = Service::saying("well").await;
-    let scene = Scene::start_as(transport, service.addr(), pki, |config| config.tls = Some(tls)).await;
-    let shown = async |name: &str| {
-        let stream = scene.pki.connect(&scene.gateway, name, H1_ONLY).await.unwrap();
-        stream.get_ref().1.peer_certificates().unwrap()[0].clone()
-    };
-    assert_eq!(shown("shop.example.org").await, shop.der);
-    assert_eq!(shown(&format!("one.{DOMAIN}")).await, one.der);
-    assert_eq!(shown(&format!("two.{DOMAIN}")).await, usual.der);
-    assert_eq!(shown("127.0.0.1").await, usual.der, "without a name it is the first one");
+    let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
+    let scene = Scene::online(transport, service.addr(), pki, gateway).await;
+    let shown =
+        async |name: &str| certificate(&scene.pki.connect(&scene.gateway, name, H1_ONLY).await.unwrap());
+    assert_eq!(shown("shop.example.org").await, *shop.der);
+    assert_eq!(shown(&format!("one.{DOMAIN}")).await, *one.der);
+    assert_eq!(shown(&format!("two.{DOMAIN}")).await, *usual.der);
+    assert_eq!(shown("127.0.0.1").await, *usual.der, "without a name it is the first one");
     let wrong = scene.pki.connect(&scene.gateway, "nobody.example", H1_ONLY).await;
     assert!(wrong.unwrap_err().to_string().contains("not valid for name"));
 }
@@ -207,36 +208,22 @@ async fn the_name_that_is_asked_for_decides_about_the_certificate(transport: Tra
 async fn a_certificate_is_replaced_while_a_stream_runs(transport: Transport) {
     let upstream = Upstream::start().await;
     let scene = Scene::start(transport, upstream.addr()).await;
-    let mut client = scene.h1().await;
-    client.begin(&Request::get("/")).await;
-    let mut service = upstream.accept().await;
-    service.reader.head().await;
-    service.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
-    service.writer.chunk("before").await;
-    client.reader.head().await;
-    assert_eq!(client.reader.chunk().await, Some(Chunk::Data(b"before".to_vec())));
+    let stream = Streaming::begin(scene.h1().await, &upstream).await;
 
     let renewed = scene.pki.usual();
-    let shown = async || {
-        let stream = scene.pki.connect(&scene.gateway, &host(), H2_ONLY).await.unwrap();
-        stream.get_ref().1.peer_certificates().unwrap()[0].clone()
-    };
-    eventually("the new certificate is shown", async || shown().await == renewed.der).await;
+    let shown = async || certificate(&scene.pki.connect(&scene.gateway, &host(), H2_ONLY).await.unwrap());
+    eventually("the new certificate is shown", async || shown().await == *renewed.der).await;
 
     // What cannot be used changes nothing; the next one that can is taken.
     fs::write(&renewed.files.cert, "no certificate").unwrap();
     let other = scene.pki.issue("other", &[&host(), "127.0.0.1"]);
-    assert_eq!(shown().await, renewed.der);
+    assert_eq!(shown().await, *renewed.der);
     fs::copy(&other.files.key, &renewed.files.key).unwrap();
-    assert_eq!(shown().await, renewed.der);
+    assert_eq!(shown().await, *renewed.der);
     fs::copy(&other.files.cert, &renewed.files.cert).unwrap();
-    eventually("the next certificate is shown", async || shown().await == other.der).await;
+    eventually("the next certificate is shown", async || shown().await == *other.der).await;
 
-    service.writer.chunk("after").await;
-    service.writer.last_chunk().await;
-    assert_eq!(client.reader.chunk().await, Some(Chunk::Data(b"after".to_vec())));
-    assert_eq!(client.reader.chunk().await, Some(Chunk::Last(Vec::new())));
-    assert_eq!(scene.gateway.metrics().await.sessions(), 1, "the agent's link is the same");
+    stream.finish(&scene.gateway).await;
 }
 
 async fn another_host_than_that_of_the_certificate_is_a_421(transport: Transport) {
@@ -259,12 +246,8 @@ async fn another_host_than_that_of_the_certificate_is_a_421(transport: Transport
 }
 
 async fn a_proxy_that_is_trusted_may_ask_for_any_host(transport: Transport) {
-    let pki = Pki::new();
-    let usual = pki.usual();
-    let tls = pki.config(&[&usual]);
     let service = Service::saying("well").await;
-    let scene = Scene::start_as(transport, service.addr(), pki, |config| {
-        config.tls = Some(tls);
+    let scene = Scene::start_with(transport, service.addr(), |config| {
         config.edge = tests::edge("trusted_proxy = ['127.0.0.0/8']");
     })
     .await;
@@ -293,12 +276,8 @@ async fn the_port_of_http_speaks_both(transport: Transport) {
 }
 
 async fn plain_http_is_sent_to_the_port_of_https(transport: Transport) {
-    let pki = Pki::new();
-    let usual = pki.usual();
-    let tls = pki.config(&[&usual]);
     let service = Service::saying("well").await;
-    let scene = Scene::start_as(transport, service.addr(), pki, |config| {
-        config.tls = Some(tls);
+    let scene = Scene::start_with(transport, service.addr(), |config| {
         config.edge = EdgeConfig { redirect_to_https: true, ..EdgeConfig::default() };
     })
     .await;
@@ -312,11 +291,7 @@ async fn plain_http_is_sent_to_the_port_of_https(transport: Transport) {
 }
 
 async fn a_handshake_that_does_not_come_is_not_waited_for(transport: Transport) {
-    let pki = Pki::new();
-    let usual = pki.usual();
-    let tls = pki.config(&[&usual]);
-    let gateway = Gateway::start_with_config(|config| {
-        config.tls = Some(tls);
+    let (_pki, _usual, gateway) = secured(|config| {
         config.limits.header_timeout = Duration::from_millis(100);
         config.limits.lobby.patience = Duration::from_millis(100);
     })
@@ -403,10 +378,7 @@ async fn a_certificate_is_for_one_agent(transport: Transport) {
 }
 
 async fn somebody_who_opens_the_connection_is_noticed(transport: Transport) {
-    let pki = Pki::new();
-    let usual = pki.usual();
-    let tls = pki.config(&[&usual]);
-    let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
+    let (pki, usual, gateway) = secured(|_config| {}).await;
     let opener = Opener::start(&pki, &usual, &[(gateway.port(transport), Onward::Tls)]).await;
     let nowhere = Upstream::nowhere().await;
     let dial = |channel_binding| AgentConfig {
@@ -443,10 +415,7 @@ async fn a_proxy_that_ends_tls_is_told_of(transport: Transport) {
 }
 
 async fn an_agent_that_was_lied_to_about_tls_is_told_so(transport: Transport) {
-    let pki = Pki::new();
-    let usual = pki.usual();
-    let tls = pki.config(&[&usual]);
-    let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
+    let (pki, usual, gateway) = secured(|_config| {}).await;
     // A gateway without TLS says that it sees none. Who sits in between can say it of one with TLS.
     let without = Gateway::start().await;
     let ways = [(without.port(transport), Onward::Plain), (gateway.port(transport), Onward::Tls)];
@@ -458,11 +427,7 @@ async fn an_agent_that_was_lied_to_about_tls_is_told_so(transport: Transport) {
 
 /// A gateway that passes [`SEALED`] through to [`AGENT`], and an agent in front of `upstream`.
 async fn passing(transport: Transport, upstream: std::net::SocketAddr, passthrough: bool) -> Scene {
-    let pki = Pki::new();
-    let usual = pki.usual();
-    let tls = pki.config(&[&usual]);
-    let gateway = Gateway::start_with_config(|config| {
-        config.tls = Some(tls);
+    let (pki, _usual, gateway) = secured(|config| {
         config.edge = tests::edge(&format!(
             "[[agent]]\nid = '{AGENT}'\npassthrough = ['{SEALED}']\n[[agent]]\nid = 'offline'\npassthrough = ['away.example.org']"
         ));

@@ -4,12 +4,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use instant_acme::CertificateIdentifier;
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
 
-use super::{super::shared::Question, Cache, CacheError, error};
+use zeroize::Zeroizing;
+
+use super::{
+    super::{begin::Started, shared::Question},
+    Cache, CacheError, error,
+};
 use crate::tls::{self, Validity};
 
 /// The right to order. It ends with this value, and with the process.
@@ -42,9 +48,9 @@ impl Cache {
     }
 
     /// Who the authority knows us as, and the key to it.
-    pub(in crate::acme) fn account(&self) -> Result<Option<Vec<u8>>, CacheError> {
+    pub(in crate::acme) fn account(&self) -> Result<Option<Zeroizing<Vec<u8>>>, CacheError> {
         match fs::read(self.account_file()) {
-            Ok(account) => Ok(Some(account)),
+            Ok(account) => Ok(Some(Zeroizing::new(account))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(error(&self.account_file(), source)),
         }
@@ -57,6 +63,33 @@ impl Cache {
     /// The authority does not know us.
     pub(in crate::acme) fn forget_account(&self) -> Result<(), CacheError> {
         fs::remove_file(self.account_file()).map_err(|source| error(&self.account_file(), source))
+    }
+
+    /// What the authority calls the certificate for `domain` (RFC 9773, section 4.1); `None` if there is none that can be
+    /// used, or nobody signed it.
+    pub(in crate::acme) fn certificate_id(&self, domain: &str) -> Option<CertificateIdentifier<'static>> {
+        let certificate = tls::first(&self.certificate(domain))?;
+        CertificateIdentifier::try_from(&certificate).ok().map(CertificateIdentifier::into_owned)
+    }
+
+    /// The order for `domain` that is not over yet.
+    pub(in crate::acme) fn order(&self, domain: &str) -> Option<Started> {
+        let text = fs::read(self.order_file(domain)).map(Zeroizing::new).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    pub(in crate::acme) fn store_order(&self, domain: &str, order: &Started) -> Result<(), CacheError> {
+        let text = serde_json::to_vec(order).map(Zeroizing::new).expect("an order is plain");
+        self.replace(&self.order_file(domain), &text)
+    }
+
+    /// It is over, one way or another.
+    pub(in crate::acme) fn forget_order(&self, domain: &str) -> Result<(), CacheError> {
+        let path = self.order_file(domain);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(error(&path, source)),
+            _ => Ok(()),
+        }
     }
 
     /// Tells the others that share this directory what the authority will look for, until what is returned is dropped.
@@ -88,6 +121,10 @@ impl Cache {
 
     pub(super) fn account_file(&self) -> PathBuf {
         self.directory.join("account.json")
+    }
+
+    pub(super) fn order_file(&self, domain: &str) -> PathBuf {
+        self.directory.join(format!("{domain}.order.json"))
     }
 
     fn question_file(&self) -> PathBuf {

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use gateway::{ACME, AcmeConfig, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Retry, edge::is_host_name};
+use gateway::{
+    ACME, AcmeConfig, ExternalAccount, LETS_ENCRYPT, LETS_ENCRYPT_STAGING, Retry, edge::is_host_name,
+};
 use http::Uri;
 
 use super::ConfigError;
@@ -27,6 +29,7 @@ pub(super) fn acme(settings: &Settings) -> Result<Option<AcmeConfig>, ConfigErro
         contacts: contacts(&settings.acme_contact)?,
         cache: settings.acme_cache.clone().ok_or(ConfigError::NoAcmeCache)?,
         ca_file: settings.acme_ca_file.clone(),
+        external_account: external_account(settings)?,
         challenge: settings.acme_challenge,
         retry: Retry::default(),
     }))
@@ -41,6 +44,8 @@ fn without(settings: &Settings) -> Result<(), ConfigError> {
         ("--acme-directory", settings.acme_directory.is_some()),
         ("--acme-staging", settings.acme_staging == Some(true)),
         ("--acme-ca-file", settings.acme_ca_file.is_some()),
+        ("--acme-eab-kid", settings.acme_eab_kid.is_some()),
+        ("--acme-eab-key-file", settings.acme_eab_key_file.is_some()),
         ("--acme-challenge", settings.acme_challenge.is_some()),
     ];
     match asked.into_iter().find(|(_, is_asked)| *is_asked) {
@@ -93,9 +98,30 @@ fn contacts(given: &[String]) -> Result<Vec<String>, ConfigError> {
     }
 }
 
+/// The file is read here only to be checked.
+fn external_account(settings: &Settings) -> Result<Option<ExternalAccount>, ConfigError> {
+    let account = match (&settings.acme_eab_kid, &settings.acme_eab_key_file) {
+        (None, None) => return Ok(None),
+        (Some(key_id), Some(key_file)) => {
+            ExternalAccount { key_id: key_id.trim().to_owned(), key_file: key_file.clone() }
+        }
+        (Some(_), None) => return Err(ConfigError::AcmeEabPair { missing: "--acme-eab-key-file" }),
+        (None, Some(_)) => return Err(ConfigError::AcmeEabPair { missing: "--acme-eab-kid" }),
+    };
+    if !account.has_usable_id() {
+        return Err(ConfigError::AcmeEabKid);
+    }
+    account.check()?;
+    Ok(Some(account))
+}
+
 /// The settings that would give the same again.
 pub(super) fn with(acme: AcmeConfig, settings: Settings) -> Settings {
+    let external = acme.external_account.map(|account| (account.key_id, account.key_file));
+    let (acme_eab_kid, acme_eab_key_file) = external.unzip();
     Settings {
+        acme_eab_kid,
+        acme_eab_key_file,
         acme_domain: acme.domains,
         acme_agree_tos: Some(true),
         acme_cache: Some(acme.cache),
@@ -134,6 +160,28 @@ mod tests {
         );
         let again = acme(&with(config.clone(), Settings::default())).unwrap().unwrap();
         assert_eq!(format!("{again:?}"), format!("{config:?}"));
+    }
+
+    #[test]
+    fn an_external_account_is_whole_or_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join("eab");
+        std::fs::write(&key, "c2VjcmV0\n").unwrap();
+        let with_both = |kid: Option<&str>, file: Option<&std::path::Path>| Settings {
+            acme_eab_kid: kid.map(str::to_owned),
+            acme_eab_key_file: file.map(Into::into),
+            ..settings("a.example.com")
+        };
+        for half in [with_both(Some("kid-1"), None), with_both(None, Some(&key))] {
+            let error = error(&half);
+            assert!(error.contains("--acme-eab-kid") && error.contains("--acme-eab-key-file"), "{error}");
+        }
+        assert!(error(&with_both(Some("a b"), Some(&key))).contains("--acme-eab-kid"));
+        assert!(error(&with_both(Some("kid-1"), Some(directory.path()))).contains("--acme-eab-key-file"));
+        let config = acme(&with_both(Some("kid-1"), Some(&key))).unwrap().unwrap();
+        let written = with(config.clone(), Settings::default());
+        assert!(!format!("{written:?}").contains("c2Vj"), "only the file is named");
+        assert_eq!(acme(&written).unwrap().unwrap().external_account, config.external_account);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 
-use gateway::{InvalidUrlTemplate, TlsFileError, edge::InvalidPolicies, tokens::TokenFileError};
+use gateway::{
+    ExternalAccountError, InvalidUrlTemplate, TlsFileError, edge::InvalidPolicies, tokens::TokenFileError,
+};
 
 /// What is missing or wrong in the settings of `serve`, with the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +73,15 @@ pub(crate) enum ConfigError {
     AcmeContact(String),
     #[error("--acme-staging and --acme-directory name two authorities; leave one of them off")]
     TwoAuthorities,
+    #[error(
+        "--acme-eab-kid and --acme-eab-key-file belong together, and {missing} is missing; the authority gives both \
+         to whoever has an account there"
+    )]
+    AcmeEabPair { missing: &'static str },
+    #[error("--acme-eab-kid must be 1 to 1024 visible ASCII characters, as the authority gave it")]
+    AcmeEabKid,
+    #[error(transparent)]
+    AcmeEabKey(#[from] ExternalAccountError),
     #[error("--client-ca needs TLS on the agents' ports; leave --agents-tls=false off")]
     PlainAgents,
     #[error("--require-client-cert needs --client-ca FILE, which says whose certificates count")]
