@@ -84,6 +84,18 @@ def curl_is_served_over_tls_in_both_versions(world):
     same(tunnel.agent.stdout().strip(), f"https://myapp.{DOMAIN}:{https}", "the URL that the agent shows")
 
 
+@limit(90)
+def curl_sees_an_answer_that_comes_before_its_body_was_read(world):
+    """The gateway's own and the service's, for bodies within a frame, within what may be sent at first, and beyond that."""
+    tunnel, authority, https = secure_tunnel(world, routes={"/refuses": lambda exchange: exchange.respond(403, b"no")})
+    for version in ("--http1.1", "--http2"):
+        for size in (5, 100_000, 3 * MIB):
+            for expected, path, host in ((403, "/refuses", "myapp"), (404, "/", "nobody")):
+                told = [curl(f"https://{host}.{DOMAIN}:{https}{path}", "--cacert", authority.ca, version, "--data-binary", "@-", data=data(size)) for _ in range(20)]
+                same({(reply.exit, reply.status) for reply in told}, {(0, expected)}, f"answers to {size} bytes over {version}")
+    tunnel.gateway.nothing_in_flight()
+
+
 @limit(120)
 def certificates_are_exchanged_under_load(world):
     """Clients of both versions all the while, new connections and kept ones; agents come and go over their ports."""
