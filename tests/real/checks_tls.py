@@ -91,7 +91,8 @@ def curl_sees_an_answer_that_comes_before_its_body_was_read(world):
     for version in ("--http1.1", "--http2"):
         for size in (5, 100_000, 3 * MIB):
             for expected, path, host in ((403, "/refuses", "myapp"), (404, "/", "nobody")):
-                told = [curl(f"https://{host}.{DOMAIN}:{https}{path}", "--cacert", authority.ca, version, "--data-binary", "@-", data=data(size)) for _ in range(20)]
+                url, body = f"https://{host}.{DOMAIN}:{https}{path}", data(size)
+                told = [curl(url, "--cacert", authority.ca, version, "--data-binary", "@-", data=body) for _ in range(20)]
                 same({(reply.exit, reply.status) for reply in told}, {(0, expected)}, f"answers to {size} bytes over {version}")
     tunnel.gateway.nothing_in_flight()
 
