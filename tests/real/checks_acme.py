@@ -3,10 +3,10 @@
 import json
 import re
 
-from checks_tls import Authority, _handshake
 from kit.client import curl
 from kit.marks import limit
 from kit.process import accepts, free_port
+from kit.tls import Authority, handshake as _handshake
 from kit.waiting import same, until
 from kit.world import DOMAIN, Gateway, require
 

@@ -1,16 +1,24 @@
 """Who may attach, who is told what, and what no log ever shows."""
 
 import base64
+import json
 import os
 import re
 import stat
+import time
 
+from kit.client import curl
+from kit.clock import WrongClock
+from kit.guesses import AT_A_TIME, answer, guesses
 from kit.marks import limit, once
-from kit.waiting import same, seconds_until, until
-from kit.wire import LinkClosed, hand_agent, messages, secret_of, signed_connect, token_of
-from kit.world import CREDENTIAL
+from kit.survival import Load, Service
+from kit.tls import secure_tunnel
+from kit.waiting import same, seconds_until, until, within
+from kit.wire import LinkClosed, hand_agent, messages, secret_of, signed_connect, token_of, with_secret
+from kit.world import CREDENTIAL, DOMAIN
 
 EXIT_REFUSED = 77
+TRACE = {"INDRANET_LOG": "trace"}
 
 
 @once
@@ -32,7 +40,7 @@ def token_new_prints_one_string_and_keeps_the_file_private(world):
 def a_wrong_secret_an_unknown_token_and_anothers_id_end_the_agent_with_77(world):
     gateway = world.gateway(agents=("myapp", "other"))
     right = gateway.credentials["myapp"]
-    wrong_secret = right[:-43] + base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")
+    wrong_secret = with_secret(right, bytes(32))
     unknown = "itk_nobody_" + right[-43:]
     for name, credential in (("wrong secret", wrong_secret), ("unknown token", unknown), ("token of another agent", gateway.credentials["other"])):
         agent = gateway.start_agent(9, "myapp", credential=credential)
@@ -46,7 +54,7 @@ def a_wrong_secret_an_unknown_token_and_anothers_id_end_the_agent_with_77(world)
 def each_refusal_names_its_code(world):
     gateway = world.gateway(agents=("myapp", "other"))
     mine, others = gateway.credentials["myapp"], gateway.credentials["other"]
-    wrong_secret = mine[:-43] + base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")
+    wrong_secret = with_secret(mine, bytes(32))
     pb = messages()
     code = pb.ConnectError.Code
     skew = {}
@@ -78,6 +86,26 @@ def each_refusal_names_its_code(world):
     same(told, [(name, code.Name(expected)) for name, expected, *_ in cases], "codes")
     assert all(skew.values()) and len(skew) == 2, "clock skew is told with the gateway's time"
     same(gateway.sessions(), 0, "sessions")
+
+
+@limit(60)
+def an_agent_whose_clock_is_wrong_says_how_wrong_and_works(world):
+    """It is told the time once for all its links, and again when its clock was set meanwhile."""
+    upstream, gateway = world.upstream(), world.gateway()
+    for seconds, direction in ((-7230, "behind"), (7230, "ahead of")):
+        clock, before = WrongClock(world, seconds), _refusals(gateway, "CODE_CLOCK_SKEW")
+        agent = gateway.agent(upstream.port, env=clock.env, flags=("--max-link-age", "1s"))
+        until(lambda: agent.log().count("replaced by a younger one") >= 3, "its link is replaced three times", 15)
+        same(_refusals(gateway, "CODE_CLOCK_SKEW") - before, 1, "refusals for its clock, over all of its links")
+        same(gateway.status_of("/"), 200, "a request")
+        assert re.search(f"this host's clock is 2h (29|30|31)s {direction} the gateway's; let NTP set it", agent.log()), agent.log()
+        clock.set(0)
+        until(lambda: _refusals(gateway, "CODE_CLOCK_SKEW") - before == 2, "once its clock is right, the correction is wrong", 15)
+        links = agent.log().count("replaced by a younger one")
+        until(lambda: agent.log().count("replaced by a younger one") >= links + 2, "its link is replaced twice", 15)
+        same((_refusals(gateway, "CODE_CLOCK_SKEW") - before, gateway.status_of("/")), (2, 200), "refusals for its clock, and a request")
+        agent.terminate()
+        same(agent.exit_code(), 0, "exit")
 
 
 def a_replayed_nonce_is_refused(world):
@@ -130,6 +158,69 @@ def malformed_first_frames_are_refused(world):
     accepted = hand_agent(gateway)
     same(accepted.connect(credential, "myapp").WhichOneof("frame"), "accepted", "a right request afterwards")
     accepted.close()
+
+
+@limit(240)
+def ten_thousand_wrong_signatures_slow_down_one_address_and_nobody_else(world):
+    """Ten at once and ten a minute are looked at, the rest are told to wait; from elsewhere agents come and clients ask as before."""
+    count, guesser = 10_000, "127.0.0.66"
+    service, gateway = Service(world), world.gateway(agents=("myapp", "other"))
+    right = gateway.credentials["myapp"]
+    gateway.agent(service.port)
+    load = Load(world, gateway, rate=50, streams=0, uploads=0)
+    begun = time.monotonic()
+    guessing = guesses(world, gateway, with_secret(right, os.urandom(32)), guesser, count)
+    until(lambda: _refusals(gateway, "CODE_LIMIT") > 0, "the address is slowed down", 20)
+    came = _agents_that_come_while(guessing, gateway, service)
+    took = time.monotonic() - begun
+    same(guessing.child.returncode, 0, f"the guesses end ({guessing.log()[-600:]})")
+    codes, looked_at = _slowed_down(json.loads(guessing.stdout()), count, took)
+    same(_refusals(gateway, "CODE_LIMIT"), codes["CODE_LIMIT"], "refusals that the gateway counted")
+    error = answer(gateway.link_port, world.transport, guesser, signed_connect(right, "myapp"))
+    same(messages().ConnectError.Code.Name(error.code), "CODE_LIMIT", "the right signature from that address")
+    asked = load.end()
+    same((asked["failed"], gateway.sessions()), (0, 1), f"requests that failed of {asked['asked']} ({asked['outcomes']}), and sessions")
+    lines = sum("refused" in line for line in gateway.process.log().splitlines())
+    assert lines <= looked_at, f"{lines} lines of log about {count} guesses"
+    world.note(f"{count} in {took:.0f} s: {codes}; {came} agents came from elsewhere; {asked['asked']} requests, 0 failed")
+
+
+@limit(60)
+def a_token_that_is_revoked_under_load_ends_alone_and_its_clients_are_told(world):
+    service, audit = Service(world), world.folder / "audit.jsonl"
+    gateway = world.gateway("--audit-log", audit, agents=("kept", "cut"))
+    two = {"INDRANET_CONNECTIONS": "2"}
+    for name in ("kept", "cut"):
+        gateway.agent(service.port, name, env=two)
+    until(lambda: gateway.sessions() == 4, "both agents have both links")
+    loads = {name: Load(world, gateway, rate=100, agents=(name,)) for name in ("kept", "cut")}
+
+    def events(what, agent_id):
+        """The sessions of the audit log's lines of a kind."""
+        lines = map(json.loads, audit.read_text().splitlines())
+        return [line["session"] for line in lines if (line["what"], line.get("agent")) == (what, agent_id)]
+
+    def answered(outcome):
+        return gateway.metrics().total("indranet_requests_total", outcome=outcome)
+
+    until(lambda: answered("ok") > 400, "the load is at work", 15)
+    sessions = events("connected", "kept")
+    same(len(sessions), 2, "sessions of the other token")
+    _revoke_by_command(world, gateway, "cut")
+    took = seconds_until(lambda: gateway.sessions() == 2, "the sessions of the revoked token end", 3)
+    assert took < 1, f"the sessions ended {took:.2f} s after the command"
+    reply = gateway.curl("/small?id=1", agent_id="cut")
+    same((reply.status, reply.header("indranet-error")), (404, "agent_not_found"), "the answer to who asks for the revoked agent")
+    until(lambda: answered("agent_not_found") > 200, "clients go on asking", 10)
+    told = {name: load.end() for name, load in loads.items()}
+    same((told["kept"]["failed"], told["kept"]["outcomes"].get("small whole", 0) > 0), (0, True), f"requests of the other token: {told['kept']['outcomes']}")
+    same((events("connected", "kept"), events("disconnected", "kept")), (sessions, []), "sessions of the other token")
+    same(len(events("withdrawn", "cut")), 2, "sessions that were withdrawn")
+    same((told["cut"]["wrong"], told["cut"]["silent"]), (0, 0), "wrong bodies and clients without an outcome")
+    clear = ("whole", "404 agent_not_found", "502 tunnel_lost", "aborted within the body")
+    unclear = {what: number for what, number in told["cut"]["outcomes"].items() if not what.split(" ", 1)[1].startswith(clear)}
+    same(unclear, {}, "answers to clients of the revoked agent that say nothing")
+    world.note(f"ended after {took * 1e3:.0f} ms; the other token: {told['kept']['asked']} requests, 0 failed; the revoked one: {told['cut']['outcomes']}")
 
 
 @limit(30)
@@ -199,14 +290,13 @@ def a_token_file_that_cannot_be_read_changes_nothing(world):
 
 @limit(60)
 def nothing_secret_is_in_any_log_at_trace(world):
-    trace = {"INDRANET_LOG": "trace"}
     marks = {name: f"{name}-5ecret-{os.urandom(6).hex()}" for name in ("authorization", "cookie", "set-cookie", "query", "body")}
 
     def answer(exchange):
         size = sum(map(len, exchange.body()))
         exchange.respond(200, b"%d" % size, [("set-cookie", f"session={marks['set-cookie']}; HttpOnly")])
 
-    tunnel = world.tunnel(routes={"/login": answer}, env=trace)
+    tunnel = world.tunnel(routes={"/login": answer}, env=TRACE)
     gateway = tunnel.gateway
     credential = gateway.credentials["myapp"]
     for _ in range(3):
@@ -215,9 +305,9 @@ def nothing_secret_is_in_any_log_at_trace(world):
         same((reply.status, marks["set-cookie"].encode() in reply.values("set-cookie")[0]), (200, True), "the answer")
     # Failures are when programs like to print what they were given.
     wrong_secret = credential[:-43] + "A" * 42 + "Q"
-    refused = gateway.start_agent(9, credential=credential[:-43] + base64.urlsafe_b64encode(b"w" * 32).decode().rstrip("="), env=trace)
+    refused = gateway.start_agent(9, credential=credential[:-43] + base64.urlsafe_b64encode(b"w" * 32).decode().rstrip("="), env=TRACE)
     refused.exit_code(5)
-    malformed = gateway.start_agent(9, credential=wrong_secret + "too-long", env=trace)
+    malformed = gateway.start_agent(9, credential=wrong_secret + "too-long", env=TRACE)
     malformed.exit_code(5)
     request = signed_connect(credential, "myapp", age=600)
     by_hand = hand_agent(gateway)
@@ -231,25 +321,64 @@ def nothing_secret_is_in_any_log_at_trace(world):
     gateway.process.terminate()
     gateway.process.exit_code()
 
-    key = secret_of(credential)
-    secrets = {
-        "the secret half": credential[-43:], "the secret in hex": key.hex(), "the secret as a list": ", ".join(str(octet) for octet in key[:8]),
-        "the secret in base64": base64.b64encode(key).decode().rstrip("="), "a refused secret": base64.urlsafe_b64encode(b"w" * 32).decode()[:-1],
-        "a malformed credential": "A" * 42 + "Q", "a signature in hex": request.signature.hex(),
-        "a signature in base64": base64.b64encode(request.signature).decode(), "a signature as a list": ", ".join(map(str, request.signature[:8])),
+    secrets = _forms("secret", secret_of(credential)) | _forms("signature", request.signature) | {
+        "a refused secret": base64.urlsafe_b64encode(b"w" * 32).decode()[:-1], "a malformed credential": "A" * 42 + "Q",
     } | {f"the value of {name}": mark for name, mark in marks.items()}
-    found = []
-    for process in (gateway.process, tunnel.agent, refused, malformed):
-        text = process.log() + process.stdout()
-        found += [f"{name} in {process.name}" for name, secret in secrets.items() if secret in text]
-        # bytes as Rust's Debug prints them
-        found += [f"{name} (escaped) in {process.name}" for name, octets in (("the secret", key), ("a signature", bytes(request.signature)))
-                  if re.escape(_rust_debug(octets)) and _rust_debug(octets) in text]
-    same(found, [], "secrets in logs")
-    lines = {process.name: process.log().count("\n") for process in (gateway.process, tunnel.agent)}
-    assert any("TRACE" in process.log() or '"trace"' in process.log().lower() or "DEBUG" in process.log()
-               for process in (gateway.process, tunnel.agent)), "INDRANET_LOG=trace made no verbose log, so this check showed nothing"
-    world.note(f"searched {lines} lines")
+    _nothing_of(secrets, world, {process.name: process.log() + process.stdout() for process in (gateway.process, tunnel.agent, refused, malformed)})
+
+
+@limit(90)
+def nothing_secret_is_in_any_log_of_a_life_over_tls(world):
+    """Clients of both versions of HTTP, passwords, a rotation, a revocation, what fails, and the audit log; again at TRACE."""
+    marks = {name: f"{name}-5ecret-{os.urandom(6).hex()}" for name in ("password", "wrong password", "bearer", "cookie", "set-cookie", "query", "body")}
+    audit, master = world.folder / "audit.jsonl", world.folder / "master.key"
+    same(world.run(world.tool("gateway-tunnel"), "key", "new", "--out", master).returncode, 0, "key new")
+    derived = {"INDRANET_MASTER_KEY_FILE": str(master)}
+
+    def answer(exchange):
+        size = sum(map(len, exchange.body()))
+        exchange.respond(200, b"%d" % size, [("set-cookie", f"session={marks['set-cookie']}; HttpOnly")])
+
+    tunnel, authority, https = secure_tunnel(world, "--config", _asks_for(world, marks["password"]), "--audit-log", audit,
+                                             routes={"/login": answer}, env=TRACE | derived)
+    gateway = tunnel.gateway
+
+    def ask(*arguments):
+        reply = curl(f"https://myapp.{DOMAIN}:{https}/login?key={marks['query']}", "--cacert", authority.ca, "-H", f"Cookie: sid={marks['cookie']}",
+                     "--data-binary", marks["body"], *arguments)
+        return reply.status
+
+    right, wrong = ("-u", f"ann:{marks['password']}"), ("-u", f"ann:{marks['wrong password']}")
+    for version in ("--http1.1", "--http2"):
+        for expected, by in ((200, right), (401, wrong), (401, ("-H", f"Authorization: Bearer {marks['bearer']}"))):
+            same(ask(version, *by), expected, f"status of {version}")
+    before = gateway.credentials["myapp"]
+    after = _rotated(world, gateway, "--audit-log", audit, env=derived)
+    until(lambda: "token_rotated" in audit.read_text(), "the gateway has seen the rotation")
+    renewed = gateway.start_agent(tunnel.upstream.port, credential=after, flags=("--ca-file", authority.ca), env=TRACE)
+    until(lambda: gateway.sessions() == 2, "an agent with the new secret is online", 10)
+    for version in ("--http1.1", "--http2"):
+        same(ask(version, *right), 200, "a request")
+    refused = gateway.start_agent(9, credential=with_secret(before, b"w" * 32), flags=("--ca-file", authority.ca), env=TRACE)
+    same(refused.exit_code(10), EXIT_REFUSED, "exit with a wrong secret")
+    tunnel.upstream.stop()
+    for version in ("--http1.1", "--http2"):
+        same(ask(version, *right), 502, "a request without a service")
+    _revoke_by_command(world, gateway, "myapp")
+    until(lambda: gateway.sessions() == 0, "the sessions end", 3)
+    for process in (tunnel.agent, renewed, gateway.process):
+        process.terminate()
+        process.exit_code()
+
+    basic = {name: base64.b64encode(f"ann:{marks[name]}".encode()).decode() for name in ("password", "wrong password")}
+    secrets = _forms("old secret", secret_of(before)) | _forms("new secret", secret_of(after)) | {
+        "the master key": master.read_text().strip(), "a refused secret": base64.urlsafe_b64encode(b"w" * 32).decode()[:-1],
+        "the private key": (world.folder / "usual.key").read_text().splitlines()[1],
+    } | {f"{name} in base64": text for name, text in basic.items()} | {f"the value of {name}": mark for name, mark in marks.items()}
+    logs = {process.name: process.log() + process.stdout() for process in (gateway.process, tunnel.agent, renewed, refused)}
+    for what in ("connected", "refused", "token_rotate", "token_rotated", "token_revoked", "withdrawn"):
+        assert f'"what":"{what}"' in audit.read_text(), f"no {what} in the audit log: {audit.read_text()}"
+    _nothing_of(secrets, world, logs | {"the audit log": audit.read_text()})
 
 
 @once
@@ -286,6 +415,74 @@ def _revoke(world, write):
     if not agent.running():
         same(agent.child.returncode, EXIT_REFUSED, "exit of the revoked agent")
     until(lambda: "revoked" in agent.log() or "refused" in agent.log(), "the agent says why it is offline", 3)
+
+
+def _agents_that_come_while(guessing, gateway, service):
+    """Agents from another address connect and leave, one after the other. How many they were."""
+    came = 0
+    while guessing.running():
+        agent = gateway.agent(service.port, "other")
+        came += 1
+        agent.terminate()
+        same(agent.exit_code(), 0, "exit of an agent from elsewhere")
+    assert came, "no agent came while the guesses went on"
+    return came
+
+
+def _slowed_down(told, count, seconds):
+    """Every guess was answered, and few by a look at it. The codes, and how many may have been looked at."""
+    codes = {code: number for code, number in told["codes"].items() if code != "none"}
+    same((sum(codes.values()), set(codes)), (count, {"CODE_UNAUTHENTICATED", "CODE_LIMIT"}), f"answers, of {told['codes']}")
+    looked_at = 10 + 10 * seconds / 60 + AT_A_TIME  # those that were on their way when the last one failed
+    assert codes["CODE_UNAUTHENTICATED"] <= looked_at, f"{codes} in {seconds:.0f} s: at most {looked_at:.0f} signatures may be looked at"
+    same(told["pauses"], codes["CODE_LIMIT"], "answers that say how long to wait")
+    for pause in told["retry_after_ms"]:
+        within(pause, 1, 6000, "the shortest and the longest pause, ms")
+    return codes, looked_at
+
+
+def _refusals(gateway, code):
+    """How many agents the gateway has refused with a code."""
+    return gateway.metrics().total("indranet_connect_rejections_total", code=code)
+
+
+def _asks_for(world, password):
+    """A configuration in which `myapp` is for Ann alone, who has this password."""
+    done = world.run(world.tool("gateway-tunnel"), "password", "ann", "--stdin", input=password + "\n")
+    same(done.returncode, 0, f"password ({done.stderr[-300:]})")
+    path = world.folder / "gateway.toml"
+    path.write_text(f"[[agent]]\nid = 'myapp'\nbasic_auth = ['{done.stdout.strip()}']\n")
+    return path
+
+
+def _rotated(world, gateway, *flags, env=None):
+    """The new credential of `myapp`; the old one stays good for a day."""
+    done = world.run(world.tool("gateway-tunnel"), "token", "rotate", token_of(gateway.credentials["myapp"]), "--tokens", gateway.tokens, *flags, env=env)
+    same(done.returncode, 0, f"token rotate ({done.stderr[-300:]})")
+    return CREDENTIAL.search(done.stdout).group()
+
+
+def _revoke_by_command(world, gateway, agent_id):
+    done = world.run(world.tool("gateway-tunnel"), "token", "revoke", token_of(gateway.credentials[agent_id]), "--tokens", gateway.tokens)
+    same(done.returncode, 0, f"token revoke ({done.stderr[-300:]})")
+
+
+def _forms(name, octets):
+    """Every way in which a program may have written bytes."""
+    octets = bytes(octets)
+    return {
+        f"the {name} in base64": base64.b64encode(octets).decode().rstrip("="), f"the {name} in base64url": base64.urlsafe_b64encode(octets).decode().rstrip("="),
+        f"the {name} in hex": octets.hex(), f"the {name} as a list": ", ".join(map(str, octets[:8])), f"the {name} escaped": _rust_debug(octets),
+    }
+
+
+def _nothing_of(secrets, world, logs):
+    """No text holds a secret; and they were verbose, or this would show nothing."""
+    found = [f"{name} in {where}" for where, text in logs.items() for name, secret in secrets.items() if secret in text]
+    same(found, [], "secrets in logs")
+    for where in ("gateway.0", "agent-myapp.0"):
+        assert "DEBUG" in logs[where] or "TRACE" in logs[where], f"INDRANET_LOG=trace made no verbose log of {where}"
+    world.note(f"searched {({where: text.count(chr(10)) for where, text in logs.items()})} lines for {len(secrets)} secrets")
 
 
 def _ended(agent):

@@ -3,16 +3,16 @@ agent that somebody else wrote."""
 
 import importlib.util
 import pathlib
-import shutil
 import socket
 import sys
-import threading
 import time
 
 from kit.data import blocks
 from kit.marks import limit, once, slow_only
-from kit.process import accepts, free_port
+from kit.process import free_port
+from kit.proxies import ConnectProxy, SocksProxy, listening
 from kit.waiting import Skip, same, until
+from kit.world import require
 
 EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples" / "python-agent" / "agent.py"
 
@@ -124,124 +124,6 @@ def an_agent_written_in_python_from_the_protocol_page_serves_requests(world):
 
 # ---- what stands in between
 
-class _Server:
-    """Accepts connections on a port of its own, each on a thread that ends with it."""
-
-    def __init__(self):
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        self.tunnels = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            client, _ = self.socket.accept()
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
-        with client:
-            try:
-                target = self.negotiate(client)
-                if target:
-                    with socket.create_connection(target) as server:
-                        self.granted(client)
-                        self.tunnels += 1
-                        back = threading.Thread(target=_copy, args=(server, client), daemon=True)
-                        back.start()
-                        _copy(client, server)
-                        back.join()
-            except OSError:
-                pass
-
-
-class ConnectProxy(_Server):
-    """An HTTP proxy that makes tunnels to `allowed` ports (any if None) for those who know `credentials`."""
-
-    def __init__(self, allowed=None, credentials=None):
-        self.allowed, self.credentials = allowed, credentials
-        super().__init__()
-
-    def negotiate(self, client):
-        import base64
-        head = b""
-        while b"\r\n\r\n" not in head:
-            piece = client.recv(4096)
-            if not piece:
-                return None
-            head += piece
-        line, *fields = head.decode().split("\r\n")
-        method, target, _ = line.split(" ")
-        wanted = self.credentials and "Basic " + base64.b64encode(self.credentials.encode()).decode()
-        given = dict(field.lower().split(": ", 1) for field in fields if ": " in field).get("proxy-authorization", "")
-        host, port = target.rsplit(":", 1)
-        if method != "CONNECT":
-            return self._refuse(client, "405 Method Not Allowed")
-        if wanted and given != wanted.lower():
-            return self._refuse(client, "407 Proxy Authentication Required")
-        if self.allowed is not None and int(port) not in self.allowed:
-            return self._refuse(client, "403 Forbidden")
-        return host, int(port)
-
-    def _refuse(self, client, status):
-        client.sendall(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
-
-    def granted(self, client):
-        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-
-
-class SocksProxy(_Server):
-    """SOCKS5 with a user name and password (RFC 1928, RFC 1929)."""
-
-    def __init__(self, user, password):
-        self.user, self.password = user, password
-        super().__init__()
-
-    def negotiate(self, client):
-        methods = _exactly(client, _exactly(client, 2)[1])
-        if 2 not in methods:
-            client.sendall(b"\x05\xff")
-            return None
-        client.sendall(b"\x05\x02")
-        user = _exactly(client, _exactly(client, 2)[1])
-        password = _exactly(client, _exactly(client, 1)[0])
-        right = (user, password) == (self.user, self.password)
-        client.sendall(b"\x01\x00" if right else b"\x01\x01")
-        if not right:
-            return None
-        kind = _exactly(client, 4)[3]
-        if kind == 1:
-            host = socket.inet_ntoa(_exactly(client, 4))
-        else:
-            host = _exactly(client, _exactly(client, 1)[0]).decode()
-        return host, int.from_bytes(_exactly(client, 2), "big")
-
-    def granted(self, client):
-        client.sendall(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")
-
-
-def _exactly(connection, count):
-    data = b""
-    while len(data) < count:
-        piece = connection.recv(count - len(data))
-        if not piece:
-            raise OSError("the connection ended")
-        data += piece
-    return data
-
-
-def _copy(source, target):
-    try:
-        while piece := source.recv(65536):
-            target.sendall(piece)
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        for side in (source, target):
-            try:
-                side.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-
 class _Through:
     def __init__(self, gateway, agent):
         self.gateway, self.agent = gateway, agent
@@ -251,9 +133,7 @@ class _Through:
 
 
 def _nginx_in_front(world):
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if not nginx:
-        raise Skip("nginx is not installed")
+    nginx = require("nginx")
     upstream = world.upstream("myapp", {"/hello": lambda exchange: exchange.respond(200, body=b"hello")})
     gateway = world.gateway()
     port = free_port()
@@ -269,9 +149,7 @@ def _nginx_in_front(world):
     config.write_text(
         f"daemon off; worker_processes 1; pid {folder}/front.pid; error_log stderr warn; events {{ }}\n"
         f"http {{ access_log off; {temporary} server {{ listen {listen}; location / {{ {place} }} }} }}\n")
-    process = world.start("nginx", [nginx, "-p", folder, "-c", config])
-    until(lambda: accepts(port) or not process.running(), "nginx listens")
-    assert process.running(), f"nginx exited: {process.log()}"
+    listening(world, "nginx", [nginx, "-p", folder, "-c", config], port)
     agent = world.start("agent-myapp", [
         world.tool("agent-tunnel"), "connect", str(upstream.port), "--id", "myapp", "--gateway", f"{world.transport}://127.0.0.1:{port}",
     ], {"INDRANET_TOKEN": gateway.credentials["myapp"]})

@@ -1,15 +1,16 @@
 """nginx and haproxy before the gateway and behind the agent: the service sees the same, and the client does too."""
 
 import os
-import shutil
 import threading
 
 from kit import websocket
 from kit.client import Connection
 from kit.data import MIB, data, sha256
 from kit.marks import limit
-from kit.process import accepts, free_port
+from kit.process import free_port
+from kit.proxies import listening
 from kit.waiting import Skip, same, until
+from kit.world import require
 
 # What proxies say of themselves and of the way; everything else must be as without them.
 OF_THE_WAY = {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded", "x-request-id", "via", "x-real-ip", "connection",
@@ -179,9 +180,7 @@ def _needs_http2_agent(world):
 
 def _nginx(world, target, listen=""):
     """nginx on a port of its own, set up as for any service with WebSockets."""
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if not nginx:
-        raise Skip("nginx is not installed")
+    nginx = require("nginx")
     port = free_port()
     folder = world.folder / f"nginx-{port}"
     folder.mkdir()
@@ -193,23 +192,13 @@ def _nginx(world, target, listen=""):
         f"server {{ listen 127.0.0.1:{port}{listen}; client_max_body_size 0; location / {{ proxy_pass http://127.0.0.1:{target}; proxy_http_version 1.1;\n"
         "proxy_set_header Host $http_host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $switch; proxy_set_header TE $http_te;\n"
         "proxy_request_buffering off; proxy_buffering off; proxy_pass_header Server; } } }\n")
-    return _listening(world, "nginx", [nginx, "-p", folder, "-c", config], port)
+    return listening(world, "nginx", [nginx, "-p", folder, "-c", config], port)
 
 
 def _haproxy(world, target, server="", bind=""):
-    haproxy = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
-    if not haproxy:
-        raise Skip("haproxy is not installed")
     port = free_port()
     config = world.folder / f"haproxy-{port}.cfg"
     config.write_text(
         "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n  timeout tunnel 1m\n"
         f"frontend front\n  bind 127.0.0.1:{port}{bind}\n  option forwardfor\n  default_backend back\nbackend back\n  server one 127.0.0.1:{target} {server}\n")
-    return _listening(world, "haproxy", [haproxy, "-db", "-f", config], port)
-
-
-def _listening(world, name, command, port):
-    process = world.start(name, command)
-    until(lambda: accepts(port) or not process.running(), f"{name} listens")
-    assert process.running(), f"{name} exited: {process.log()}"
-    return port
+    return listening(world, "haproxy", [require("haproxy"), "-db", "-f", config], port)

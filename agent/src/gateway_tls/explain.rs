@@ -1,6 +1,10 @@
-use std::{error::Error, io};
+use std::{
+    error::Error,
+    io,
+    time::{Duration, SystemTime},
+};
 
-use rustls::{AlertDescription, CertificateError, Error as Tls, InvalidMessage};
+use rustls::{AlertDescription, CertificateError, Error as Tls, InvalidMessage, pki_types::UnixTime};
 
 /// What is wrong with TLS, and what helps; `None` if `error` is of something else.
 pub(crate) fn explain(error: &(dyn Error + 'static)) -> Option<String> {
@@ -35,14 +39,40 @@ fn of_certificate(error: &CertificateError) -> String {
             };
             format!("the gateway's certificate is not for the host that was dialled{names}: dial that, or say --tls-server-name NAME")
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+        CertificateError::Expired => {
             "the gateway's certificate has expired: renew it there, or set this machine's clock".to_owned()
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+        // Whoever reads both times sees which of the two is wrong.
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "the gateway's certificate has expired: it was valid until {}, and this machine's clock shows {}; renew it \
+             there, or set this machine's clock",
+            in_utc(*not_after),
+            in_utc(*time)
+        ),
+        CertificateError::NotValidYet => {
             "the gateway's certificate is not valid yet: set this machine's clock, or the one that signed it".to_owned()
         }
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "the gateway's certificate is not valid yet: it will be from {}, and this machine's clock shows {}; set this \
+             machine's clock, or the one that signed it",
+            in_utc(*not_before),
+            in_utc(*time)
+        ),
         other => format!("the gateway's certificate cannot be trusted: {other}"),
     }
+}
+
+/// A time as people read it. What the certificate says may be beyond every calendar.
+fn in_utc(time: UnixTime) -> String {
+    match SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs())) {
+        Some(time) if time < end_of_years() => humantime::format_rfc3339_seconds(time).to_string(),
+        _ => "the far future".to_owned(),
+    }
+}
+
+/// The first moment that has no year of four digits.
+fn end_of_years() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_800)
 }
 
 /// A name without the words of the library that say of which kind it is.
@@ -105,6 +135,23 @@ mod tests {
         ] {
             let text = explained(error);
             assert!(text.contains(remedy), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_is_told_beside_the_clock() {
+        let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(86_400) };
+        let late = CertificateError::ExpiredContext { time: at(1_000_000_000), not_after: at(86_400) };
+        for (error, expected) in [
+            (early, "from 1970-01-02T00:00:00Z, and this machine's clock shows 1970-01-01T00:00:00Z; set"),
+            (late, "until 1970-01-02T00:00:00Z, and this machine's clock shows 2001-09-09T01:46:40Z; renew"),
+        ] {
+            let text = explained(error.into());
+            assert!(text.contains(expected), "{text}");
+        }
+        for seconds in [253_402_300_800, u64::MAX] {
+            assert_eq!(in_utc(at(seconds)), "the far future");
         }
     }
 

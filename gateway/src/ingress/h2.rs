@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response, Uri,
     header::{CONTENT_LENGTH, EXPECT},
+    request::Parts,
     uri::PathAndQuery,
 };
 use hyper::{body::Incoming, ext::Protocol, server::conn::http2, service::service_fn};
@@ -38,6 +39,7 @@ use upload::Rest;
 mod body;
 mod tunnel;
 mod turns;
+mod unread;
 mod upload;
 
 /// What is kept of a response for a stream that takes nothing.
@@ -116,7 +118,8 @@ async fn handle(
     let id = Uuid::new_v4();
     let mut observation = ingress.metrics.begin();
     let asked = Asked::of_map(request.method(), request.headers());
-    match forward(ingress, id, request, client).await {
+    let mut unread = None;
+    match forward(ingress, id, request, client, &mut unread).await {
         Ok((head, opened, policy, switch)) => {
             debug!(request = %id, status = head.status.as_u16(), "head received");
             let relayed = Relayed::new(id, asked.is_head(), head, opened, observation, policy.as_deref());
@@ -126,6 +129,9 @@ async fn handle(
             }
         }
         Err(error) => {
+            if let Some(body) = unread {
+                ingress.uploads.spawn(unread::linger(body));
+            }
             let Own { head, body } = ingress.refuse(id, &error, &asked, &mut observation);
             response(head, ResponseBody::own(body, observation, turn))
         }
@@ -134,15 +140,19 @@ async fn handle(
 
 type Answered = (ResponseHead, session::Exchange, Option<Arc<Policy>>, Option<tunnel::Switch>);
 
+/// Leaves the body in `unread` until somebody takes it.
 async fn forward(
     ingress: &Arc<Ingress>,
     id: Uuid,
     mut request: Request<Incoming>,
     client: &Client,
+    unread: &mut Option<Incoming>,
 ) -> Result<Answered, IngressError> {
     let protocol = request.extensions().get::<Protocol>().cloned();
     let switch_to = protocol.map(|_| hyper::upgrade::on(&mut request));
-    let (mut head, mut body) = head(request)?;
+    let (parts, body) = request.into_parts();
+    let body_left = unread.insert(body);
+    let mut head = head(parts)?;
     let is_upgrade = head.upgrade.is_some();
     let route = ingress.route(&mut head, client)?;
     let session = ingress.session(&route.agent_id, route.admission.offline()).await?;
@@ -154,12 +164,12 @@ async fn forward(
     let (begun, rest) = if is_upgrade {
         (Begun::default(), None)
     } else {
-        begin(&mut body, session.inline_limit(), &mut limit)?
+        begin(body_left, session.inline_limit(), &mut limit)?
     };
     let (opened, attempt) = ingress.open(id, session, route, head, begun).await?;
-    let (opened, head) = match opened.sender {
+    let (opened, head) = match (opened.sender, unread.take()) {
         // A body that goes on is taken from the client as it comes, and could not be sent twice.
-        Some(sender) if switch_to.is_none() => {
+        (Some(sender), Some(body)) if switch_to.is_none() => {
             let (chunk, ending) = rest.unwrap_or_default();
             let rest = Rest { body, limit, chunk, ending };
             ingress.uploads.spawn(upload::run(rest, sender, Arc::clone(&ingress.metrics)));
@@ -167,7 +177,7 @@ async fn forward(
             let head = final_head(&mut opened).await.map_err(aborted)?;
             (opened, head)
         }
-        sender => answered(ingress, Opened { sender, receiver: opened.receiver }, attempt).await?,
+        (sender, _) => answered(ingress, Opened { sender, receiver: opened.receiver }, attempt).await?,
     };
     let Opened { sender, receiver } = opened;
     let switch = switch_to.zip(sender).map(|(on, sender)| tunnel::Switch { on, sender });
@@ -222,8 +232,7 @@ fn begin(
     Ok((Begun { inline, end }, Some((rest, ending))))
 }
 
-fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
-    let (mut parts, body) = request.into_parts();
+fn head(mut parts: Parts) -> Result<Head, IngressError> {
     let protocol = parts.extensions.remove::<Protocol>();
     let is_switch = protocol.as_ref().is_some_and(|protocol| may_switch(protocol.as_str().as_bytes()));
     if parts.method == Method::CONNECT && !is_switch {
@@ -235,7 +244,7 @@ fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
         target.form = TargetForm::Origin;
     }
     parts.headers.remove(EXPECT); // the server that this stands on sends no interim responses; clients go on after a moment
-    let head = Head {
+    Ok(Head {
         method: match &protocol {
             // RFC 8441 to RFC 6455: what the service speaks is HTTP/1.1.
             Some(_) => Bytes::from_static(b"GET"),
@@ -246,8 +255,7 @@ fn head(request: Request<Incoming>) -> Result<(Head, Incoming), IngressError> {
         fields: fields(&parts.headers, protocol.is_some()),
         upgrade: protocol.map(|protocol| Bytes::copy_from_slice(protocol.as_str().as_bytes())),
         expect_continue: false,
-    };
-    Ok((head, body))
+    })
 }
 
 /// The target, strictly: the library passes on paths that HTTP/1.1 has no form for, and none at all.

@@ -15,13 +15,14 @@ class Truncated(Exception):
 
 @dataclasses.dataclass
 class Reply:
-    """What a client got. `exit` is curl's exit code; header names are lower case, values raw."""
+    """What a client got. `exit` is curl's exit code, `written` what it was told to write out; header names are lower case, values raw."""
     status: int
     headers: list
     body: bytes
     exit: int = 0
     error: str = ""
     seconds: float = 0.0
+    written: str = ""
 
     def header(self, name):
         values = self.values(name)
@@ -52,7 +53,7 @@ def curl(url, *arguments, data=None, limit=30, output=None):
         seconds = time.monotonic() - begin
         code, headers = last_head(heads.read_bytes() if heads.exists() else b"")
         content = b"" if output or not body.exists() else body.read_bytes()
-    return Reply(code, headers, content, done.returncode, done.stderr.decode(errors="replace").strip(), seconds)
+    return Reply(code, headers, content, done.returncode, done.stderr.decode(errors="replace").strip(), seconds, done.stdout.decode(errors="replace"))
 
 
 def last_head(text):

@@ -78,7 +78,7 @@ def setting(identifier, value):
 class Http2:
     """One connection. What it is told to send it sends; it answers SETTINGS and PING while it reads, and gives back windows."""
 
-    def __init__(self, port, settings=b"", timeout=5.0, preface=True, receive_buffer=None):
+    def __init__(self, port, settings=b"", timeout=5.0, preface=True, receive_buffer=None, source=None):
         needs_hpack()
         import hpack
         self.encoder, self.decoder = hpack.Encoder(), hpack.Decoder()
@@ -88,6 +88,8 @@ class Http2:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.connect(("127.0.0.1", port))
         self.buffer = b""
         self.next_stream = 1

@@ -52,6 +52,11 @@ def secret_of(credential):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+def with_secret(credential, secret):
+    """The same token with another secret."""
+    return credential[:-43] + base64.urlsafe_b64encode(secret).decode().rstrip("=")
+
+
 def token_of(credential):
     """The half that travels: `itk_<id>`."""
     return "_".join(credential.split("_", 2)[:2])
@@ -238,10 +243,10 @@ def _channel(port):
 class WsLink:
     """The WebSocket protocol (RFC 6455), client side, by hand."""
 
-    def __init__(self, port, path=WS_PATH, headers=(), protocol=WS_PROTOCOL):
+    def __init__(self, port, path=WS_PATH, headers=(), protocol=WS_PROTOCOL, source=None):
         self._inbox = _Inbox()
         self._lock = threading.Lock()
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=source and (source, 0))
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket", "Connection: Upgrade",
                  f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", *headers]

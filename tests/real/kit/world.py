@@ -70,8 +70,10 @@ class World:
 
     def run(self, *argv, env=None, limit=15, **options):
         """A command that ends by itself."""
+        if "input" not in options:
+            options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.run([os.fspath(part) for part in argv], env=self.environment(env), capture_output=True, text=True,
-                              timeout=limit, cwd=self.folder, stdin=options.pop("stdin", subprocess.DEVNULL), **options)
+                              timeout=limit, cwd=self.folder, **options)
 
     def gateway(self, *flags, agents=("myapp",), env=None):
         """A running gateway with a token for each of `agents`."""
@@ -113,13 +115,14 @@ class Gateway:
         self.credentials = {}
         self.process = None
         self.tls = "--tls-cert" in flags
+        self.name = "127.0.0.1"  # the host that agents dial
         self.way = None  # the port that agents dial instead, if something lies in between
 
     @property
     def url(self):
         """What an agent dials."""
         scheme = f"{self.world.transport}{'s' if self.tls else ''}"
-        return f"{scheme}://127.0.0.1:{self.way or self.link_port}"
+        return f"{scheme}://{self.name}:{self.way or self.link_port}"
 
     @property
     def link_port(self):
@@ -245,9 +248,9 @@ class Tunnel:
 
 
 def require(tool):
-    """The path of an optional tool, beside this Python or on PATH."""
+    """The path of an optional tool, beside this Python, on PATH or among the system's servers."""
     beside = pathlib.Path(sys.executable).parent / tool
-    found = str(beside) if beside.exists() else shutil.which(tool)
+    found = str(beside) if beside.exists() else shutil.which(tool) or shutil.which(tool, path="/usr/sbin")
     if not found:
         raise Skip(f"{tool} is not installed")
     return found

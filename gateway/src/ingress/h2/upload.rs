@@ -1,6 +1,6 @@
 //! What of a request body follows its head.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -11,6 +11,7 @@ use tracing::debug;
 
 use hyper::body::Incoming;
 
+use super::unread;
 use crate::{
     edge::{BodyLimit, TooLarge},
     metrics::RequestMetrics,
@@ -28,8 +29,13 @@ pub(super) struct Rest {
 }
 
 /// Carries the rest of a body to the agent, as fast as the agent takes it. A body that breaks off cancels its exchange.
-pub(super) async fn run(rest: Rest, mut sender: Upload, metrics: Arc<RequestMetrics>) {
-    match send(rest, &mut sender, &metrics).await {
+pub(super) async fn run(mut rest: Rest, sender: Upload, metrics: Arc<RequestMetrics>) {
+    carry(&mut rest, sender, &metrics).await;
+    unread::linger(rest.body).await;
+}
+
+async fn carry(rest: &mut Rest, mut sender: Upload, metrics: &RequestMetrics) {
+    match send(rest, &mut sender, metrics).await {
         Ok(Ending::Clean) => sender.finish(Vec::new()),
         // Too large a trailer section is left out rather than the body spoilt.
         Ok(Ending::Trailers(trailers)) => {
@@ -39,7 +45,7 @@ pub(super) async fn run(rest: Rest, mut sender: Upload, metrics: Arc<RequestMetr
             debug!(%error, "the client broke off its request");
             sender.abort(Reason::Cancelled, "the client broke off its request");
         }
-        // The agent needs no more, or the exchange is over: what the client still sends is not read.
+        // The agent needs no more, or the exchange is over.
         Err(Failed::Unwanted(abort)) => debug!(%abort, "the rest of the request is not needed"),
         Err(Failed::TooLarge(error)) => {
             debug!(%error, "the request is broken off");
@@ -67,13 +73,13 @@ impl From<TooLarge> for Failed {
 }
 
 async fn send(
-    rest: Rest,
+    rest: &mut Rest,
     sender: &mut Upload,
     metrics: &RequestMetrics,
 ) -> Result<Ending<hyper::Error>, Failed> {
-    let Rest { mut body, mut limit, chunk, ending } = rest;
-    send_chunk(chunk, sender, metrics).await?;
-    if let Some(ending) = ending {
+    let Rest { body, limit, chunk, ending } = rest;
+    send_chunk(mem::take(chunk), sender, metrics).await?;
+    if let Some(ending) = ending.take() {
         return Ok(ending);
     }
     loop {

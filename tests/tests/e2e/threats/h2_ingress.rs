@@ -33,6 +33,7 @@ over_every_transport![
     h2h_a_response_that_is_not_taken_does_not_end_others,
     h2h_a_connection_on_which_nothing_is_asked,
     h2h_a_client_that_sends_no_body,
+    h2h_an_upload_that_nobody_needs,
     h2i_windows_that_overflow,
     h2i_more_data_than_the_window,
     h2i_frames_that_are_too_large,
@@ -257,6 +258,43 @@ async fn h2h_a_client_that_sends_no_body(transport: Transport) {
     let id = scene.silent.request().await.id;
     assert_eq!(client.fate(1).await, Fate::Status(504));
     scene.silent.close_of(&id).await;
+    scene.assert_over().await;
+}
+
+async fn h2h_an_upload_that_nobody_needs(transport: Transport) {
+    const ALWAYS: usize = 64 * 1024;
+    const PIECE: usize = 16 * 1024;
+    const INITIAL_WINDOW: usize = 65_535; // until SETTINGS are acknowledged, which this client never does
+    let mut scene = Scene::new(transport).await;
+    let mut client = scene.h2().await;
+    let nobody = host_of("nobody");
+    let resets = |frames: &[frame::Frame]| frames.iter().any(|frame| frame.kind == frame::RST_STREAM);
+
+    // A client that is still sending sees its answer and no reset, which it might take for the end of everything.
+    client.send(post(1, &nobody)).await;
+    assert_eq!(client.fate(1).await, Fate::Status(404));
+    client.body(1).await.unwrap();
+    client.send([frame::data(1, "more "), frame::last_data(1, "and the end")].concat()).await;
+    assert!(!resets(&client.settled().await.unwrap()));
+
+    // One that does not end has a second, and no more credit than for what is always read.
+    client.send(post(3, &nobody)).await;
+    assert_eq!(client.fate(3).await, Fate::Status(404));
+    client.body(3).await.unwrap();
+    let (mut room, mut sent) = (INITIAL_WINDOW, 0);
+    loop {
+        while room >= PIECE {
+            client.send(frame::data(3, vec![b'x'; PIECE])).await;
+            (room, sent) = (room - PIECE, sent + PIECE);
+        }
+        let frame = client.frame().await.unwrap();
+        match frame.kind {
+            frame::WINDOW_UPDATE if frame.stream == 3 => room += frame.code() as usize,
+            frame::RST_STREAM => break assert_eq!((frame.stream, frame.code()), (3, frame::NO_ERROR)),
+            _ => {}
+        }
+    }
+    assert!(sent <= INITIAL_WINDOW + ALWAYS + PIECE, "{sent} bytes were taken");
     scene.assert_over().await;
 }
 
