@@ -101,42 +101,54 @@ impl Pool {
         avoid: impl Fn(&Arc<Session>) -> bool,
         mut draw: impl FnMut(usize) -> usize,
     ) -> Choice {
-        let ranked = || {
-            let wanted = self.sessions.iter().filter(|session| !avoid(session));
-            wanted.filter_map(|session| Some((session.rank()?, session)))
-        };
-        let Some(best) = ranked().map(|(rank, _)| rank).min() else { return Choice::Nobody };
-        if best == Rank::Unhealthy {
-            return Choice::Unhealthy;
+        let mut lot: Option<Lot<'_>> = None;
+        for session in self.sessions.iter().filter(|session| !avoid(session)) {
+            // Asked once, for it may change at any moment.
+            let Some(rank) = session.rank() else { continue };
+            match &mut lot {
+                Some(lot) if lot.rank == rank => lot.add(session, &mut draw),
+                Some(lot) if lot.rank < rank => {}
+                _ => lot = Some(Lot { rank, drawn: [session, session], seen: 1 }),
+            }
         }
-        let mut candidates = ranked().filter(|(rank, _)| *rank == best).map(|(_, session)| session);
-        let count = candidates.clone().count();
-        // Most agents have one or two; a draw among one is none.
-        let (first, second) = match count {
-            1 => (0, None),
-            _ => {
-                let first = draw(count);
-                let second = draw(count - 1);
-                (first, Some(if second < first { second } else { second + 1 }))
-            }
-        };
-        let chosen = match second {
-            None => candidates.next(),
-            Some(second) => {
-                // In the order in which they were drawn: among equals the first wins, and each is drawn first in turn.
-                candidates
-                    .clone()
-                    .nth(first)
-                    .zip(candidates.nth(second))
-                    .map(|(one, other)| better(one, other))
-            }
-        };
-        chosen.map_or(Choice::Nobody, |session| Choice::Session(Arc::clone(session)))
+        match lot {
+            None => Choice::Nobody,
+            Some(Lot { rank: Rank::Unhealthy, .. }) => Choice::Unhealthy,
+            Some(lot) => Choice::Session(Arc::clone(lot.better(draw))),
+        }
     }
 
     /// Whether there is a session in good standing besides this one.
     pub(super) fn has_better(&self, session: &Arc<Session>) -> bool {
         self.sessions.iter().any(|other| !Arc::ptr_eq(other, session) && other.rank() == Some(Rank::Ready))
+    }
+}
+
+/// Two of the sessions that have one rank, each pair as likely as any other (reservoir sampling).
+struct Lot<'a> {
+    rank: Rank,
+    /// The same twice, as long as it is alone.
+    drawn: [&'a Arc<Session>; 2],
+    seen: usize,
+}
+
+impl<'a> Lot<'a> {
+    fn add(&mut self, session: &'a Arc<Session>, draw: impl FnOnce(usize) -> usize) {
+        self.seen += 1;
+        let place = if self.seen == 2 { 1 } else { draw(self.seen) };
+        if let Some(drawn) = self.drawn.get_mut(place) {
+            *drawn = session;
+        }
+    }
+
+    /// Among equals the first wins, so each is the first in turn.
+    fn better(self, draw: impl FnOnce(usize) -> usize) -> &'a Arc<Session> {
+        let [one, other] = self.drawn;
+        match self.seen {
+            1 => one,
+            _ if draw(2) == 0 => better(one, other),
+            _ => better(other, one),
+        }
     }
 }
 

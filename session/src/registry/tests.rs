@@ -72,6 +72,36 @@ fn the_newest_process_replaces_others_or_is_refused() {
 }
 
 #[test]
+fn sessions_that_end_while_one_is_chosen_do_not_confuse_the_choice() {
+    let registry = registry();
+    let all = ["one", "two", "three"].map(session);
+    let _registrations = all.each_ref().map(|session| register(&registry, session));
+    let asked = std::cell::Cell::new(0);
+    let end_behind_a_look = |_: &Arc<Session>| {
+        asked.set(asked.get() + 1);
+        if asked.get() > all.len() {
+            all.iter().for_each(|session| session.link().close(link::CloseReason::Gone));
+        }
+        false
+    };
+    assert!(matches!(registry.pick("myapp", end_behind_a_look), Choice::Session(_)));
+    assert_eq!(asked.get(), all.len(), "each is looked at once");
+}
+
+#[test]
+fn every_session_is_chosen_about_as_often() {
+    let registry = registry();
+    let all = ["one", "two", "three", "four"].map(session);
+    let _registrations = all.each_ref().map(|session| register(&registry, session));
+    let mut counts = [0; 4];
+    for _ in 0..4000 {
+        let chosen = picked(&registry).unwrap();
+        counts[all.iter().position(|session| Arc::ptr_eq(session, &chosen)).unwrap()] += 1;
+    }
+    assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
+}
+
+#[test]
 fn the_best_standing_is_asked_first() {
     let registry = registry();
     let all = ["retired", "suspect", "unhealthy", "ready"].map(session);
