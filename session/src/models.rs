@@ -3,12 +3,13 @@
 //!
 //! They can fail, which was tried: when `Registry::remove` goes by the agent's instance and not by the session itself, the
 //! heir is found missing; when `Registry::register` does not retire the older session, or takes out the older and puts in
-//! the newer under two locks and not under one, that is found, too.
+//! the newer under two locks and not under one, that is found, too. So is a choice that asks a session for its standing twice.
 
 #![allow(clippy::unwrap_used, reason = "in a test, to panic is to report")]
 
 use std::{sync::Arc, time::Duration};
 
+use proto::drain;
 use shuttle::thread;
 
 use crate::{Choice, Instances, Registration, Registry, Session};
@@ -109,6 +110,26 @@ fn rivals() {
     assert!(is_picked(&registry, &sessions[usize::from(retired[0])]));
     drop(registrations);
     assert!(picked(&registry).is_none());
+}
+
+/// A session whose standing changes while it is looked at takes requests before and after, so it does meanwhile.
+fn standing() {
+    let registry = registry();
+    let sessions = ["one", "two"].map(session);
+    let registrations = sessions.each_ref().map(|session| register(&registry, session));
+    let retiring = {
+        let sessions = sessions.clone();
+        thread::spawn(move || sessions.iter().for_each(|session| session.retire(drain::Reason::MaxAge)))
+    };
+    assert!(picked(&registry).is_some(), "a moment without an agent");
+    retiring.join().unwrap();
+    assert!(picked(&registry).is_some());
+    drop(registrations);
+}
+
+#[test]
+fn a_retirement_against_requests() {
+    check(standing);
 }
 
 #[test]
