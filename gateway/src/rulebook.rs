@@ -1,6 +1,6 @@
 //! What the configuration says about agents one by one, for the moment in which one connects.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use proto::AgentId;
 use session::{AgentRules, Instances};
@@ -40,7 +40,7 @@ impl AgentRules for Rulebook {
     }
 }
 
-/// A URL for the agent's id, and one for each host name that it has besides.
+/// A URL for the agent's id, and one for each other host name that it has.
 pub(crate) fn public_urls(
     config: &Config,
     hosts: &Hosts,
@@ -49,7 +49,7 @@ pub(crate) fn public_urls(
 ) -> Vec<String> {
     let hosts = hosts.of(agent_id);
     if let Some(template) = &config.public_url {
-        return [template.url(agent_id)].into_iter().chain(hosts.map(|host| template.url_of(host))).collect();
+        return distinct([template.url(agent_id)].into_iter().chain(hosts.map(|host| template.url_of(host))));
     }
     let (scheme, usual, port) = match addresses.https {
         Some(https) => ("https", 443, https.port()),
@@ -57,11 +57,28 @@ pub(crate) fn public_urls(
     };
     let port = if port == usual { String::new() } else { format!(":{port}") };
     let names = config.domains.iter().map(|domain| format!("{agent_id}.{domain}"));
-    names.chain(hosts.map(str::to_owned)).map(|name| format!("{scheme}://{name}{port}")).collect()
+    distinct(names.chain(hosts.map(str::to_owned)).map(|name| format!("{scheme}://{name}{port}")))
+}
+
+/// Each once, in their order: `hosts` may name what the id stands for anyway.
+fn distinct(urls: impl Iterator<Item = String>) -> Vec<String> {
+    let mut known = HashSet::new();
+    urls.filter(|url| known.insert(url.clone())).collect()
 }
 
 /// Where clients reach https: as the public URLs say, else where this gateway listens for it.
 pub(crate) fn https_port(config: &Config, addresses: Addresses) -> u16 {
     let told = config.public_url.as_ref().and_then(UrlTemplate::https_port);
     told.or(addresses.https.map(|addr| addr.port())).unwrap_or(443)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_told_once() {
+        let urls = ["b", "a", "b"].map(str::to_owned);
+        assert_eq!(distinct(urls.into_iter()), ["b", "a"]);
+    }
 }
