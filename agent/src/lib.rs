@@ -19,6 +19,7 @@ mod nudge;
 mod proxy;
 mod record;
 mod reloading;
+mod repeats;
 mod run;
 mod session;
 mod slot;
