@@ -46,6 +46,12 @@ pub enum DialError {
         /// What may help.
         hint: &'static str,
     },
+    /// It is the port that clients ask, not agents.
+    #[error(
+        "this is the gateway's port for clients: dial its port for agents over gRPC (8081 unless it says otherwise) or \
+             WebSocket (8080)"
+    )]
+    ClientsPort,
     /// The transport was refused.
     #[error("the other side refused the stream: {0}")]
     Stream(String),
