@@ -183,7 +183,7 @@ def tls_goes_through_proxies_and_is_with_the_gateway(world):
         gateway.name = "other.example.com"
         refused = gateway.start_agent(upstream.port, flags=[*flags, "--proxy", way])
         same(refused.exit_code(10), EXIT_UNREACHABLE, f"exit where the certificate is for another name ({refused.log()[-300:]})")
-        assert f"not for the host that was dialled (it is for {GATEWAY}, localhost)" in refused.log(), refused.log()
+        assert f"not for other.example.com (it is for {GATEWAY}, localhost)" in refused.log(), refused.log()
     # The same proxies lead to somebody who opens the connection.
     interceptors = Authority(world, "interceptors-ca")
     alpn = {"grpc": "h2", "ws": "http/1.1"}[world.transport]
