@@ -252,7 +252,8 @@ def an_agent_says_what_is_wrong_with_tls(world):
     ends(EXIT_UNREACHABLE, "--client-cert FILE", *trusted)
     ends(EXIT_REFUSED, "agent_id_not_allowed", *trusted, "--client-cert", other[0], "--client-key", other[1])
     agent = gateway.agent(9, flags=[*trusted, "--client-cert", own[0], "--client-key", own[1]])
-    assert "WARN" not in agent.log(), agent.log()
+    # Nobody listens on port 9, which is another matter.
+    same([line for line in agent.log().splitlines() if "WARN" in line and "does not answer" not in line], [], "warnings")
     insecure = gateway.start_agent(9, flags=["--insecure-skip-verify", "--client-cert", own[0], "--client-key", own[1]])
     until(lambda: "online" in insecure.log(), "an agent that believes anybody is online", 10)
     assert "--insecure-skip-verify: the certificate of the gateway is NOT checked" in insecure.log(), insecure.log()
