@@ -249,9 +249,11 @@ fn refused_with(outcome: &Result<Ready, ConnectFailure>) -> Option<Code> {
     }
 }
 
-/// A signature that is bound to a connection is wrong on every other, which the gateway cannot tell from a wrong token.
+/// A signature that is bound to a connection is wrong on every other, which the gateway cannot tell from a wrong token. Of a
+/// token that is no longer good it speaks only after a good signature, in other words.
 fn hinted(mut error: ConnectError, bound: Binding) -> ConnectError {
-    if error.code() == Code::Unauthenticated && matches!(bound, Binding::Tls(_)) {
+    let in_doubt = error.code() == Code::Unauthenticated && error.message.contains("wrong signature");
+    if in_doubt && matches!(bound, Binding::Tls(_)) {
         error.message.push_str(
             "; if they are right, something between this agent and the gateway opens their TLS connection and reads it",
         );
@@ -302,6 +304,23 @@ mod tests {
             server_time,
             server_signature: signature.to_vec().into(),
             ..ConnectError::default()
+        }
+    }
+
+    #[test]
+    fn somebody_in_between_is_suspected_only_where_a_signature_is_wrong() {
+        let hinted = |message: &str, bound| {
+            let code = Code::Unauthenticated.into();
+            hinted(ConnectError { code, message: message.to_owned(), ..ConnectError::default() }, bound)
+                .message
+        };
+        let suspects = |text: &str| text.contains("opens their TLS connection");
+        let bound = || Binding::Tls([1; auth::BINDING_LEN]);
+        assert!(suspects(&hinted("unknown token or wrong signature: check INDRANET_TOKEN", bound())));
+        assert!(!suspects(&hinted("unknown token or wrong signature: check INDRANET_TOKEN", Binding::None)));
+        for withdrawn in ["the token has expired", "the token was revoked", "the token's secret was rotated"]
+        {
+            assert!(!suspects(&hinted(withdrawn, bound())), "{withdrawn}");
         }
     }
 

@@ -13,7 +13,8 @@ use tokio::{
 use crate::{
     GatewayTls, GatewayUrl, Proxies, Transport,
     connect_request::Binding,
-    gateway_tls::{Explained, explain},
+    gateway_tls::Explained,
+    trust::{Peer, explain},
 };
 
 mod grpc;
@@ -45,6 +46,12 @@ pub enum DialError {
         /// What may help.
         hint: &'static str,
     },
+    /// It is the port that clients ask, not agents.
+    #[error(
+        "this is the gateway's port for clients: dial its port for agents over gRPC (8081 unless it says otherwise) or \
+             WebSocket (8080)"
+    )]
+    ClientsPort,
     /// The transport was refused.
     #[error("the other side refused the stream: {0}")]
     Stream(String),
@@ -99,16 +106,18 @@ where
         introduce(Binding::None);
         return open(url, stream, outbound).await;
     }
-    let (stream, binding) = tls.connect(&url.host, url.transport, stream).await.map_err(not_secure)?;
+    let peer = tls.peer(&url.host);
+    let connected = tls.connect(&url.host, url.transport, stream).await;
+    let (stream, binding) = connected.map_err(|error| not_secure(&error, &peer))?;
     introduce(binding);
-    let (stream, explanation) = Explained::new(stream);
+    let (stream, explanation) = Explained::new(stream, peer);
     let opened = open(url, stream, outbound).await;
     // A gateway refuses a certificate after we believe that all is well (RFC 8446, section 4.4.2.4).
     opened.map_err(|error| explanation.get().cloned().map_or(error, DialError::Tls))
 }
 
-fn not_secure(error: std::io::Error) -> DialError {
-    match explain(&error) {
+fn not_secure(error: &std::io::Error, peer: &Peer) -> DialError {
+    match explain(error, peer) {
         Some(explanation) => DialError::Tls(explanation),
         None => DialError::Tls(format!("no TLS: {error}")),
     }

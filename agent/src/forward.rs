@@ -49,6 +49,8 @@ struct Outcome {
     status: Option<u16>,
     bytes: u64,
     error: Option<String>,
+    /// Whether the service gave no response at all, and is to blame for it.
+    unanswered: bool,
 }
 
 /// Why an exchange did not come to its end.
@@ -103,7 +105,10 @@ impl Forwarder {
                 Some(_) => Outcome::default().fail(Failure::Sealed, exchange.sender),
             };
             let duration = begun.elapsed();
-            let Outcome { status, bytes, error } = outcome;
+            let Outcome { status, bytes, error, unanswered } = outcome;
+            if unanswered && let Some(error) = &error {
+                service.on_unanswered(error);
+            }
             (self.observer)(Event::Request { id, method, path, status, duration, bytes, error, client });
         }
     }
@@ -203,7 +208,8 @@ impl Outcome {
         let reason = abort(&failure, sender, false);
         // What the gateway makes of it, unless its client left.
         let status = reason.filter(|reason| *reason != Reason::Cancelled).map(|_| 502);
-        Self { status, error: Some(failure.to_string()), ..self }
+        let unanswered = matches!(failure, Failure::Upstream(_));
+        Self { status, error: Some(failure.to_string()), unanswered, ..self }
     }
 
     /// Aborts an exchange whose head has left.

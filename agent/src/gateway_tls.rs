@@ -8,7 +8,7 @@ use std::{
 use proto::auth;
 use rustls::{
     ClientConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
     sign::CertifiedKey,
 };
 use serde::{Deserialize, Serialize};
@@ -18,29 +18,41 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::{
     Transport,
     connect_request::Binding,
-    trust::{self, InvalidCa, Trust},
+    reloading::Reloading,
+    trust::{self, InvalidCa, InvalidPem, Peer, Trust, in_words},
 };
 
-mod explain;
 mod explained;
 
-pub(crate) use explain::explain;
 pub(crate) use explained::Explained;
 
 /// Whom to believe that it is the gateway, and what to show it. Cheap to clone.
-#[derive(Clone, Default)]
+///
+/// Its files are looked at before each connection, and read again once they have changed: what they hold may be renewed at any
+/// time. If they cannot be used then, what was read before counts on.
+#[derive(Clone)]
 pub struct GatewayTls {
-    trust: Arc<Trust>,
+    sources: Arc<Sources>,
+    identities: Arc<Reloading<Identities>>,
     /// The name that the gateway's certificate must be for, if not that which is dialled.
     server_name: Option<ServerName<'static>>,
-    certificate: Option<Arc<ClientCertificate>>,
-    /// Made for the first connection: reading the platform's certificates takes a while.
-    config: Arc<OnceLock<ClientConfig>>,
 }
 
-struct ClientCertificate {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+/// Where to read it.
+#[derive(Clone, Default)]
+struct Sources {
+    anybody: bool,
+    ca: Option<PathBuf>,
+    /// A certificate and its key.
+    own: Option<(PathBuf, PathBuf)>,
+}
+
+/// What was read.
+struct Identities {
+    trust: Trust,
+    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// Made for the first connection: reading the platform's certificates takes a while.
+    config: OnceLock<ClientConfig>,
 }
 
 /// Whether the signature of an agent is bound to its TLS connection, so that nobody who opens the connection in between can pass
@@ -66,41 +78,94 @@ pub struct InvalidServerName(String);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidClientCert {
-    /// The certificate cannot be used.
+    /// The certificate cannot be used, or those of the file that names whom to believe cannot.
     #[error(transparent)]
     Certificate(#[from] InvalidCa),
     /// There is no key.
-    #[error("cannot read a private key from {}: {source}", path.display())]
+    #[error("cannot read a private key from {}: {problem}", path.display())]
     Key {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: rustls::pki_types::pem::Error,
+        problem: InvalidPem,
     },
     /// They do not belong together.
-    #[error("{} and {} are no pair: {source}", cert.display(), key.display())]
+    #[error("{} and {} are no pair ({problem}): the key must be that of the certificate which stands first", cert.display(), key.display())]
     Pair {
         /// The file with the certificate.
         cert: PathBuf,
         /// The file with the key.
         key: PathBuf,
         /// What is wrong with them.
-        source: rustls::Error,
+        problem: String,
     },
 }
 
+impl Sources {
+    fn files(&self) -> Vec<PathBuf> {
+        let own = self.own.iter().flat_map(|(cert, key)| [cert, key]);
+        self.ca.iter().chain(own).cloned().collect()
+    }
+
+    fn read(&self) -> Result<Identities, InvalidClientCert> {
+        let trust = match &self.ca {
+            _ if self.anybody => Trust::Anybody,
+            Some(path) => Trust::with_ca(path)?,
+            None => Trust::default(),
+        };
+        let own = self.own.as_ref().map(|(cert, key)| pair(cert, key)).transpose()?;
+        Ok(Identities { trust, own, config: OnceLock::new() })
+    }
+}
+
+fn pair(
+    cert: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), InvalidClientCert> {
+    let chain = trust::certificates(cert)?;
+    let secret = trust::private_key(key)
+        .map_err(|problem| InvalidClientCert::Key { path: key.to_owned(), problem })?;
+    CertifiedKey::from_der(chain.clone(), secret.clone_key(), &cli::provider()).map_err(|error| {
+        let problem = match &error {
+            rustls::Error::InconsistentKeys(why) => in_words(why),
+            rustls::Error::InvalidCertificate(why) => in_words(why),
+            rustls::Error::General(why) => why.clone(),
+            other => other.to_string(),
+        };
+        InvalidClientCert::Pair { cert: cert.to_owned(), key: key.to_owned(), problem }
+    })?;
+    Ok((chain, secret))
+}
+
 impl GatewayTls {
-    /// Trusts the certificates in a PEM file as well as the platform's.
+    /// Trusts the certificates in a PEM file as well as the platform's. A gateway that shows one of them itself is believed
+    /// as well.
     ///
     /// # Errors
     /// [`InvalidCa`] unless every certificate in it can be used.
     pub fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
-        Ok(Self { trust: Arc::new(Trust::with_ca(path)?), ..Self::default() })
+        match Self::of(Sources { ca: Some(path.to_owned()), ..Sources::default() }) {
+            Ok(tls) => Ok(tls),
+            Err(InvalidClientCert::Certificate(error)) => Err(error),
+            Err(InvalidClientCert::Key { .. } | InvalidClientCert::Pair { .. }) => {
+                unreachable!("no key is read where none is named")
+            }
+        }
     }
 
     /// Believes anybody: who can come in between is the gateway.
     pub fn insecure() -> Self {
-        Self { trust: Arc::new(Trust::Anybody), ..Self::default() }
+        Self::without_files(true)
+    }
+
+    fn without_files(anybody: bool) -> Self {
+        let sources = Sources { anybody, ..Sources::default() };
+        Self::of(sources).expect("no file is read where none is named")
+    }
+
+    fn of(sources: Sources) -> Result<Self, InvalidClientCert> {
+        let identities = Reloading::new(sources.files(), || sources.read())?;
+        Ok(Self { sources: Arc::new(sources), identities: Arc::new(identities), server_name: None })
     }
 
     /// The same, and the gateway's certificate must be for `name` instead of the host that is dialled.
@@ -109,7 +174,7 @@ impl GatewayTls {
     /// [`InvalidServerName`].
     pub fn with_server_name(self, name: &str) -> Result<Self, InvalidServerName> {
         let parsed = ServerName::try_from(name.to_owned()).map_err(|_| InvalidServerName(name.to_owned()))?;
-        Ok(Self { server_name: Some(parsed), config: Arc::default(), ..self })
+        Ok(Self { server_name: Some(parsed), ..self })
     }
 
     /// The same, and a certificate is shown to a gateway that asks for one.
@@ -117,20 +182,23 @@ impl GatewayTls {
     /// # Errors
     /// [`InvalidClientCert`].
     pub fn with_certificate(self, cert: &Path, key: &Path) -> Result<Self, InvalidClientCert> {
-        let chain = trust::certificates(cert)?;
-        let secret = PrivateKeyDer::from_pem_file(key)
-            .map_err(|source| InvalidClientCert::Key { path: key.to_owned(), source })?;
-        CertifiedKey::from_der(chain.clone(), secret.clone_key(), &cli::provider()).map_err(|source| {
-            InvalidClientCert::Pair { cert: cert.to_owned(), key: key.to_owned(), source }
-        })?;
-        let certificate = Some(Arc::new(ClientCertificate { chain, key: secret }));
-        Ok(Self { certificate, config: Arc::default(), ..self })
+        let own = Some((cert.to_owned(), key.to_owned()));
+        let tls = Self::of(Sources { own, ..(*self.sources).clone() })?;
+        Ok(Self { server_name: self.server_name, ..tls })
+    }
+
+    /// With whom TLS is spoken on a connection to `host`.
+    pub(crate) fn peer(&self, host: &str) -> Peer {
+        match &self.server_name {
+            Some(name) => Peer::Gateway { name: name.to_str().into_owned(), is_set: true },
+            None => Peer::Gateway { name: host.to_owned(), is_set: false },
+        }
     }
 
     /// Speaks TLS on a connection to `host`.
     ///
     /// # Errors
-    /// What the other side did wrong; see [`explain`].
+    /// What the other side did wrong; see [`explain`](trust::explain).
     pub(crate) async fn connect<S>(
         &self,
         host: &str,
@@ -144,7 +212,8 @@ impl GatewayTls {
             Some(name) => name.clone(),
             None => ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?,
         };
-        let mut config = self.config.get_or_init(|| self.config()).clone();
+        let identities = self.identities.current(|| self.sources.read());
+        let mut config = identities.config.get_or_init(|| identities.config()).clone();
         config.alpn_protocols = vec![match transport {
             Transport::Grpc => b"h2".to_vec(),
             Transport::WebSocket => b"http/1.1".to_vec(),
@@ -157,12 +226,14 @@ impl GatewayTls {
             .map_err(std::io::Error::other)?;
         Ok((stream, Binding::Tls(value)))
     }
+}
 
+impl Identities {
     fn config(&self) -> ClientConfig {
         let builder = self.trust.client("--ca-file");
-        let mut config = match self.certificate.as_deref() {
+        let mut config = match &self.own {
             None => builder.with_no_client_auth(),
-            Some(ClientCertificate { chain, key }) => builder
+            Some((chain, key)) => builder
                 .with_client_auth_cert(chain.clone(), key.clone_key())
                 .expect("certificate and key were checked when they were read"),
         };
@@ -182,18 +253,20 @@ impl FromStr for ChannelBinding {
     }
 }
 
+impl Default for GatewayTls {
+    fn default() -> Self {
+        Self::without_files(false)
+    }
+}
+
 impl fmt::Debug for GatewayTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trust, server_name, certificate, .. } = self;
-        let (certificates, anybody) = match &**trust {
-            Trust::Certificates(certificates) => (certificates.len(), false),
-            Trust::Anybody => (0, true),
-        };
+        let Self { sources, server_name, .. } = self;
         f.debug_struct("GatewayTls")
-            .field("own_authorities", &certificates)
-            .field("insecure", &anybody)
+            .field("ca", &sources.ca)
+            .field("insecure", &sources.anybody)
             .field("server_name", server_name)
-            .field("shows_certificate", &certificate.is_some())
-            .finish()
+            .field("certificate", &sources.own.as_ref().map(|(cert, _)| cert))
+            .finish_non_exhaustive()
     }
 }

@@ -34,7 +34,7 @@ pub enum RunError {
     #[error("{0}")]
     Refused(String),
     /// No gateway could be reached in as many attempts as allowed.
-    #[error("no gateway could be reached in {attempts} attempts, the last one: {reason}")]
+    #[error("no gateway could be reached in {attempts} {}, the last one: {reason}", if *attempts == 1 { "attempt" } else { "attempts" })]
     Unreachable {
         /// Attempts in a row that failed.
         attempts: u32,

@@ -8,13 +8,22 @@ use std::{
 use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
-        WantsClientCert,
+        WantsClientCert, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tracing::warn;
+
+mod explain;
+mod pem_file;
+mod pinned;
+
+pub(crate) use explain::{Peer, explain, in_words};
+pub use pem_file::InvalidPem;
+pub(crate) use pem_file::private_key;
+use pinned::Pinned;
 
 /// Whose certificates count.
 #[derive(Clone, Debug)]
@@ -35,24 +44,21 @@ impl Default for Trust {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCa {
-    /// It cannot be read, or is no PEM.
-    #[error("cannot read certificates from {}: {source}", path.display())]
-    Read {
+    /// It cannot be read, or has none in PEM.
+    #[error("cannot read certificates from {}: {problem}", path.display())]
+    Pem {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: rustls::pki_types::pem::Error,
+        problem: InvalidPem,
     },
-    /// There is none in it.
-    #[error("there is no certificate in {}; it must hold one or more in PEM (BEGIN CERTIFICATE)", .0.display())]
-    Empty(PathBuf),
     /// One of them is none.
-    #[error("{} holds a certificate that cannot be used: {source}", path.display())]
+    #[error("{} holds a certificate that cannot be used ({problem})", path.display())]
     Certificate {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: rustls::Error,
+        problem: String,
     },
 }
 
@@ -65,8 +71,13 @@ impl Trust {
         let certificates = certificates(path)?;
         let mut probe = RootCertStore::empty();
         for certificate in &certificates {
-            let wrong = |source| InvalidCa::Certificate { path: path.to_owned(), source };
-            probe.add(certificate.clone()).map_err(wrong)?;
+            probe.add(certificate.clone()).map_err(|error| {
+                let problem = match &error {
+                    rustls::Error::InvalidCertificate(error) => in_words(error),
+                    other => other.to_string(),
+                };
+                InvalidCa::Certificate { path: path.to_owned(), problem }
+            })?;
         }
         Ok(Self::Certificates(certificates))
     }
@@ -77,7 +88,13 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions().expect("providers know TLS 1.2 and 1.3");
         match self {
-            Self::Certificates(certificates) => builder.with_root_certificates(roots(certificates, flag)),
+            Self::Certificates(own) if own.is_empty() => builder.with_root_certificates(roots(own, flag)),
+            Self::Certificates(own) => {
+                let paths = WebPkiServerVerifier::builder_with_provider(roots(own, flag).into(), provider);
+                let paths = paths.build().expect("there is an authority, and nothing is revoked");
+                let verifier = Arc::new(Pinned::new(paths, own.clone()));
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
             Self::Anybody => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
             }
@@ -87,10 +104,7 @@ impl Trust {
 
 /// The certificates in a PEM file, of which there must be one.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidCa> {
-    let read = |source| InvalidCa::Read { path: path.to_owned(), source };
-    let certificates = CertificateDer::pem_file_iter(path).map_err(read)?;
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(read)?;
-    if certificates.is_empty() { Err(InvalidCa::Empty(path.to_owned())) } else { Ok(certificates) }
+    pem_file::certificates(path).map_err(|problem| InvalidCa::Pem { path: path.to_owned(), problem })
 }
 
 /// What the platform trusts, as far as it can be read, and `certificates`.

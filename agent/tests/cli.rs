@@ -97,7 +97,6 @@ fn a_malformed_token_ends_with_78_and_is_not_repeated() {
     for (arguments, variable, origin) in [
         (&["connect", "3000", "--log-level", "trace"][..], malformed.as_str(), "INDRANET_TOKEN"),
         (&["validate", "3000", "--log-level", "trace"], SECRET, "INDRANET_TOKEN"),
-        (&["connect", "3000", "--token", &malformed], TOKEN, "--token"),
         (&["connect", "3000", "--token-file", &file], TOKEN, &file),
         (&["sign", "--id", "myapp"], &malformed, "INDRANET_TOKEN"),
     ] {
@@ -196,16 +195,96 @@ fn services_for_some_paths_come_from_flags_or_from_the_file() {
 
 #[test]
 fn an_insecure_agent_says_so_loudly() {
-    for arguments in [&["--upstream-insecure"][..], &["--upstream-insecure", "--quiet"]] {
-        let (code, stdout, stderr) = outcome(program().args(["validate", "https://web"]).args(arguments));
-        assert_eq!(code, Some(0), "{stderr}");
-        assert!(stderr.contains("WARN") && stderr.contains("NOT checked"), "{stderr}");
-        assert!(stdout.contains("upstream_insecure = true"), "{stdout}");
+    for (flag, key) in [
+        ("--upstream-insecure", "upstream_insecure = true"),
+        ("--insecure-skip-verify", "insecure_skip_verify = true"),
+    ] {
+        for (silence, mark) in
+            [(&[][..], "WARN"), (&["--quiet"], "WARN"), (&["--log-level", "error"], "warning")]
+        {
+            let mut program = program();
+            let gateway = ["validate", "https://web", "--gateway", "grpcs://gw", flag];
+            let (code, stdout, stderr) = outcome(program.args(gateway).args(silence));
+            assert_eq!(code, Some(0), "{stderr}");
+            assert!(stderr.contains(mark) && stderr.contains("NOT checked"), "{silence:?}: {stderr}");
+            assert!(stdout.contains(key), "{stdout}");
+        }
     }
 }
 
 #[test]
-fn a_token_is_taken_from_flag_then_variable_then_file() {
+fn what_is_said_of_tls_where_there_is_none_is_warned_of() {
+    for (gateway, warned) in [("grpc://127.0.0.1", true), ("http://127.0.0.1", true), ("https://gw", false)] {
+        let (code, _, stderr) =
+            run(&["validate", "3000", "--gateway", gateway, "--tls-server-name", "gw.example.com"]);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert_eq!(stderr.contains("--tls-server-name counts for nothing"), warned, "{stderr}");
+    }
+}
+
+#[test]
+fn an_address_is_repeated_without_its_password() {
+    for arguments in [
+        &["connect", "3000", "--gateway", "grpc://user:PASSWORD@gw"][..],
+        &["connect", "http://user:PASSWORD@web"],
+        &["connect", "3000", "--route", "/api=http://user:PASSWORD@web"],
+        &["connect", "3000", "--health-check", "http://user:PASSWORD@web/up"],
+        &["connect", "3000", "--proxy", "ftp://user:PASSWORD@proxy"],
+        &["sign", "--id", "myapp", "--gateway", "grpc://user:PASSWORD@gw"],
+    ] {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!(code, Some(78), "{arguments:?}: {stderr}");
+        assert!(!(stdout + &stderr).contains("PASSWORD"), "{stderr}");
+    }
+}
+
+#[test]
+fn the_proxy_is_shown_without_its_password_and_one_that_cannot_be_used_is_refused() {
+    let validate = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut program = program();
+        program.args(["validate", "3000", "--gateway", "grpc://gw.example.com"]).args(arguments);
+        outcome(program.envs(variables.iter().copied()))
+    };
+    for (variables, arguments, shown) in [
+        (&[][..], &[][..], "none"),
+        (&[], &["--proxy", "socks5://user:PASSWORD@proxy:1080"], "socks5://***@proxy:1080"),
+        (&[("HTTPS_PROXY", "http://proxy:3128")], &[], "http://proxy:3128"),
+        (&[("https_proxy", "http://user:PASSWORD@proxy:3128")], &[], "http://***@proxy:3128"),
+        (&[("HTTPS_PROXY", "http://proxy:3128")], &["--proxy", "none"], "none"),
+        (&[("HTTPS_PROXY", "ftp://proxy"), ("NO_PROXY", "example.com")], &[], "none"),
+    ] {
+        let (code, stdout, stderr) = validate(variables, arguments);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.contains(&format!("proxy = \"{shown}\"")), "{shown} is not in\n{stdout}");
+        assert!(!stdout.contains("PASSWORD"), "{stdout}");
+    }
+    for (variable, text) in [("HTTPS_PROXY", "ftp://proxy:21"), ("all_proxy", "https://proxy:443")] {
+        let (code, _, stderr) = validate(&[(variable, text)], &[]);
+        assert_eq!(code, Some(78), "{stderr}");
+        assert!(stderr.contains(&format!("{variable} names no proxy")), "{stderr}");
+    }
+}
+
+#[test]
+fn files_for_tls_are_named_with_what_is_wrong_once() {
+    let directory = Directory::new("pem");
+    let junk = directory.file("junk", "junk");
+    let half = directory.file("half", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+    for (arguments, remedy) in [
+        (&["--ca-file", &junk][..], "no BEGIN CERTIFICATE"),
+        (&["--ca-file", &half], "ends before the END line"),
+        (&["--client-cert", &junk, "--client-key", &junk], "no BEGIN CERTIFICATE"),
+        (&["--ca-file", "/nonexistent"], "No such file"),
+    ] {
+        let (code, _, stderr) = outcome(program().args(["validate", "3000"]).args(arguments));
+        assert_eq!(code, Some(78), "{stderr}");
+        assert_eq!(stderr.matches(remedy).count(), 1, "{stderr}");
+        assert!(stderr.contains(arguments[1]), "{stderr}");
+    }
+}
+
+#[test]
+fn a_token_is_taken_from_a_named_file_then_the_variable_then_the_configured_file() {
     let directory = Directory::new("token-layers");
     let token = directory.file("token", &format!("{OTHER_TOKEN}\n"));
     let personal = directory.file("indranet/agent.toml", &format!("target = '3000'\ntoken_file = '{token}'"));
@@ -227,7 +306,15 @@ fn a_token_is_taken_from_flag_then_variable_then_file() {
         stdout.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
     };
     assert_eq!(with_flag("--token-file", &token), file);
-    assert_eq!(with_flag("--token", OTHER_TOKEN), file);
+}
+
+#[test]
+fn a_token_is_no_flag_that_every_process_list_shows() {
+    for arguments in [&["connect", "3000"][..], &["validate", "3000"], &["sign", "--id", "myapp"]] {
+        let (code, stdout, stderr) = outcome(program().args(arguments).args(["--token", OTHER_TOKEN]));
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(!(stdout + &stderr).contains(OTHER_TOKEN), "{stderr}");
+    }
 }
 
 #[test]
@@ -239,6 +326,19 @@ fn no_gateway_within_the_retries_allowed_ends_with_69() {
     assert!(stdout.is_empty(), "stdout is for the public URL only: {stdout}");
     assert!(stderr.contains("error: no gateway could be reached"), "{stderr}");
     assert!(!stderr.contains(SECRET), "{stderr}");
+    let (_, _, stderr) = run(&["connect", "3000", "--gateway", &gateway, "--max-retries", "2"]);
+    assert!(stderr.contains("in 2 attempts"), "{stderr}");
+}
+
+#[test]
+fn being_offline_is_a_warning_that_is_not_repeated() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = format!("grpc://{closed}");
+    let arguments = ["connect", "3000", "--gateway", &gateway, "--max-retries", "4", "--quiet"];
+    let (code, _, stderr) = run(&arguments);
+    assert_eq!(code, Some(69), "{stderr}");
+    assert_eq!(stderr.matches("offline").count(), 1, "{stderr}");
+    assert!(stderr.contains("WARN"), "{stderr}");
 }
 
 #[test]

@@ -31,3 +31,7 @@ pub use wire::*;
 
 /// The path of the one method of gRPC that carries a link.
 pub const ATTACH_PATH: &str = "/indranet.tunnel.v1.Tunnel/Attach";
+
+/// The field in which the gateway says that an answer is its own, and which error it is. It answers clients with it, never
+/// agents.
+pub const ERROR_FIELD: &str = "indranet-error";

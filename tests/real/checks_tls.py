@@ -183,7 +183,7 @@ def tls_goes_through_proxies_and_is_with_the_gateway(world):
         gateway.name = "other.example.com"
         refused = gateway.start_agent(upstream.port, flags=[*flags, "--proxy", way])
         same(refused.exit_code(10), EXIT_UNREACHABLE, f"exit where the certificate is for another name ({refused.log()[-300:]})")
-        assert f"not for the host that was dialled (it is for {GATEWAY}, localhost)" in refused.log(), refused.log()
+        assert f"not for other.example.com (it is for {GATEWAY}, localhost)" in refused.log(), refused.log()
     # The same proxies lead to somebody who opens the connection.
     interceptors = Authority(world, "interceptors-ca")
     alpn = {"grpc": "h2", "ws": "http/1.1"}[world.transport]
@@ -252,7 +252,8 @@ def an_agent_says_what_is_wrong_with_tls(world):
     ends(EXIT_UNREACHABLE, "--client-cert FILE", *trusted)
     ends(EXIT_REFUSED, "agent_id_not_allowed", *trusted, "--client-cert", other[0], "--client-key", other[1])
     agent = gateway.agent(9, flags=[*trusted, "--client-cert", own[0], "--client-key", own[1]])
-    assert "WARN" not in agent.log(), agent.log()
+    # Nobody listens on port 9, which is another matter.
+    same([line for line in agent.log().splitlines() if "WARN" in line and "does not answer" not in line], [], "warnings")
     insecure = gateway.start_agent(9, flags=["--insecure-skip-verify", "--client-cert", own[0], "--client-key", own[1]])
     until(lambda: "online" in insecure.log(), "an agent that believes anybody is online", 10)
     assert "--insecure-skip-verify: the certificate of the gateway is NOT checked" in insecure.log(), insecure.log()

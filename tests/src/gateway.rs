@@ -101,6 +101,13 @@ impl Gateway {
         Self::run(Bound::bind(config.clone()).unwrap(), config)
     }
 
+    /// The same, with a configuration of the scenario's choice.
+    pub async fn start_with_tokens_and(tokens: PathBuf, adjust: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(patient(), tokens);
+        adjust(&mut config);
+        Self::run(Bound::bind(config.clone()).unwrap(), config)
+    }
+
     fn run(bound: Bound, config: Config) -> Self {
         let (addresses, readiness) = (bound.addresses(), bound.readiness());
         let shutdown = Shutdown::default();

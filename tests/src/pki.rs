@@ -71,6 +71,16 @@ impl Pki {
         self.sign(file, "somebody", names)
     }
 
+    /// A certificate that signed itself and is marked as an authority's, as `openssl req -x509` makes it.
+    pub fn self_signed(&self, file: &str, names: &[&str]) -> Issued {
+        let mut params =
+            CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        self.write(file, &certificate, &key)
+    }
+
     /// Signs a certificate whose subject is called `name`.
     pub fn issue_to(&self, name: &str) -> Issued {
         self.sign(name, name, &[])
@@ -82,6 +92,10 @@ impl Pki {
         params.distinguished_name.push(DnType::CommonName, subject);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        self.write(file, &certificate, &key)
+    }
+
+    fn write(&self, file: &str, certificate: &rcgen::Certificate, key: &KeyPair) -> Issued {
         let path = |kind| self.directory.path().join(format!("{file}.{kind}"));
         let files = CertificateFiles { cert: path("pem"), key: path("key") };
         fs::write(&files.cert, certificate.pem()).unwrap();

@@ -36,6 +36,8 @@ pub enum OpenError {
     Refused {
         /// The status of its answer.
         status: http::StatusCode,
+        /// The fields of its answer.
+        headers: Box<http::HeaderMap>,
         /// The first line of its answer.
         body: String,
     },
@@ -93,7 +95,8 @@ fn refused(error: tungstenite::Error) -> OpenError {
             let body = response.body().as_deref().unwrap_or_default();
             let line =
                 String::from_utf8_lossy(body).lines().next().unwrap_or_default().chars().take(200).collect();
-            OpenError::Refused { status: response.status(), body: line }
+            let headers = Box::new(response.headers().clone());
+            OpenError::Refused { status: response.status(), headers, body: line }
         }
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => OpenError::Subprotocol,
         error => OpenError::Handshake(Box::new(error)),

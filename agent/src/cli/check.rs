@@ -13,7 +13,7 @@ use super::{
     credential::{self, CredentialError},
     gateway_url::{self, GatewayUrlError},
     health::{self, HealthCheckError},
-    proxy,
+    proxy::{self, ProxyText},
     route::{self, RouteError},
     settings::{RouteSettings, Settings},
     slug::slug,
@@ -61,7 +61,7 @@ pub(super) enum ConfigError {
     NoTls(GatewayUrl),
     #[error("`{id}` cannot be the agent's --id")]
     Id { id: String, source: InvalidAgentId },
-    #[error("--proxy is not usable")]
+    #[error(transparent)]
     Proxy(#[from] InvalidProxy),
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -108,7 +108,7 @@ impl Checked {
             host: host(settings.host)?,
             passthrough: settings.passthrough.unwrap_or_default(),
             routes: route::routes(&settings.route, settings.routes, protocol)?,
-            proxies: proxy::proxies(settings.proxy.as_ref())?,
+            proxies: proxy::proxies(settings.proxy.as_ref(), &gateways)?,
             max_retries: settings.max_retries,
             grace_period: grace_period(settings.grace_period)?,
             max_concurrent: settings.max_concurrent.unwrap_or_default(),
@@ -119,8 +119,9 @@ impl Checked {
         Ok(Self { config, admin, status, quiet: settings.quiet.unwrap_or_default(), log_format })
     }
 
-    /// The settings that would give the same again, but for the token and the files that are named.
+    /// The settings that would give the same again, but for the token, the proxy's password and the files that are named.
     pub(super) fn into_settings(self) -> Settings {
+        let proxy = ProxyText::shown(&self.config.proxies, &self.config.gateways);
         let Config { upstream, host, passthrough, routes, gateways, agent_id, .. } = self.config;
         let Config { max_retries, grace_period, max_concurrent, connections, .. } = self.config;
         let Config { link_age, health_check, health_interval, channel_binding, .. } = self.config;
@@ -140,7 +141,7 @@ impl Checked {
             routes: routes.collect(),
             gateway: gateways.iter().map(GatewayUrl::to_string).collect(),
             id: Some(agent_id.to_string()),
-            proxy: None,
+            proxy: Some(proxy),
             ca_file: None,
             tls_server_name: None,
             client_cert: None,

@@ -1,5 +1,5 @@
 use std::{
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     net::IpAddr,
 };
 
@@ -20,7 +20,9 @@ pub(super) fn connect(layers: Layers<Settings>) -> Result<(), Failure> {
     let display = display(&settings);
     begin_log(&settings, display)?;
     warn_of_insecurity(&settings);
+    let about_tls = about_tls(&settings);
     let Checked { config, admin, status, .. } = Checked::new(settings).map_err(Failure::configuration)?;
+    warn_of_no_tls(&about_tls, &config.gateways);
     warn_of_plain_text(&config.gateways);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -45,7 +47,9 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
     let (ca_file, tls_server_name) = (settings.ca_file.clone(), settings.tls_server_name.clone());
     let (client_cert, client_key) = (settings.client_cert.clone(), settings.client_key.clone());
     let insecure_skip_verify = Some(settings.insecure_skip_verify.unwrap_or_default());
+    let about_tls = about_tls(&settings);
     let checked = Checked::new(settings).map_err(Failure::configuration)?;
+    warn_of_no_tls(&about_tls, &checked.config.gateways);
     let settings = Settings {
         token_file,
         log_level,
@@ -65,10 +69,10 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
         .map_err(Failure::runtime)
 }
 
-/// The variable with the token lies below both flags, but above the file, which can only name a file in turn.
+/// The variable with the token lies below the flag, but above the file, which can only name a file in turn.
 fn resolve(mut layers: Layers<Settings>) -> Result<Resolved<Settings>, Failure> {
     let given = &mut layers.settings;
-    given.token = credential::or_env(given.token.take(), given.token_file.as_ref());
+    given.token = credential::from_env(given.token_file.as_ref());
     layers.resolve(FILE_NAME).map_err(Failure::configuration)
 }
 
@@ -90,19 +94,50 @@ fn begin_log(settings: &Settings, display: Display) -> Result<(), Failure> {
     log::init(settings.log_format.unwrap_or_default(), level).map_err(Failure::configuration)
 }
 
+/// Whoever silences the log shall not silence this.
+fn warn_always(text: &str) {
+    if tracing::enabled!(tracing::Level::WARN) {
+        warn!("{text}");
+    } else {
+        // Without a stderr nobody can be warned.
+        let _ = writeln!(io::stderr(), "warning: {text}");
+    }
+}
+
 fn warn_of_insecurity(settings: &Settings) {
     if settings.upstream_insecure.unwrap_or_default() {
-        warn!(
+        warn_always(
             "--upstream-insecure: the certificate of the local service is NOT checked; whoever stands between this agent \
-             and the service can read and change everything. Use --upstream-ca instead"
+             and the service can read and change everything. Use --upstream-ca instead",
         );
     }
     if settings.insecure_skip_verify.unwrap_or_default() {
-        warn!(
+        warn_always(
             "--insecure-skip-verify: the certificate of the gateway is NOT checked; whoever stands between this agent and \
-             the gateway can read and change everything. Use --ca-file instead"
+             the gateway can read and change everything. Use --ca-file instead",
         );
     }
+}
+
+/// What is said of TLS and counts for nothing, since no address is dialled with it.
+fn warn_of_no_tls(given: &[&'static str], gateways: &[GatewayUrl]) {
+    if !given.is_empty() && gateways.iter().all(|url| !url.tls) {
+        warn!(
+            "{} counts for nothing: no gateway is dialled with TLS. Use grpcs://, wss:// or https://",
+            given.join(", ")
+        );
+    }
+}
+
+/// The flags that are about TLS with the gateway, as far as they are set.
+fn about_tls(settings: &Settings) -> Vec<&'static str> {
+    let flags = [
+        ("--ca-file", settings.ca_file.is_some()),
+        ("--tls-server-name", settings.tls_server_name.is_some()),
+        ("--client-cert", settings.client_cert.is_some()),
+        ("--insecure-skip-verify", settings.insecure_skip_verify.unwrap_or_default()),
+    ];
+    flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).collect()
 }
 
 /// A token's secret never travels, but everything else does.

@@ -7,10 +7,7 @@ const VARIABLE: &str = "INDRANET_TOKEN";
 
 /// A text that may be a token. Redacted in `Debug`, and checked only later, so that no usage message repeats it.
 #[derive(Clone)]
-pub(super) struct TokenText {
-    text: String,
-    origin: &'static str,
-}
+pub(super) struct TokenText(String);
 
 /// Why there is no credential to sign with. The token itself is never repeated.
 #[derive(Debug, thiserror::Error)]
@@ -26,13 +23,12 @@ pub(super) enum CredentialError {
     Malformed { origin: String, source: InvalidCredential },
 }
 
-/// Asks the environment when no flag named a token or a file. Like for other programs, a variable that is empty is not set.
-pub(super) fn or_env(token: Option<TokenText>, token_file: Option<&PathBuf>) -> Option<TokenText> {
-    if token.is_some() || token_file.is_some() {
-        return token;
+/// Asks the environment when no file was named. Like for other programs, a variable that is empty is not set.
+pub(super) fn from_env(token_file: Option<&PathBuf>) -> Option<TokenText> {
+    if token_file.is_some() {
+        return None;
     }
-    let text = env::var(VARIABLE).ok().filter(|text| !text.is_empty())?;
-    Some(TokenText { text, origin: VARIABLE })
+    env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(TokenText)
 }
 
 /// Reads the credential from `token`, or else from the file.
@@ -41,7 +37,7 @@ pub(super) fn find(
     token_file: Option<PathBuf>,
 ) -> Result<Credential, CredentialError> {
     let (text, origin) = match (token, token_file) {
-        (Some(TokenText { text, origin }), _) => (text, origin.to_owned()),
+        (Some(TokenText(text)), _) => (text, VARIABLE.to_owned()),
         (None, Some(path)) => (read(&path)?, path.display().to_string()),
         (None, None) => return Err(CredentialError::Missing),
     };
@@ -56,7 +52,7 @@ impl FromStr for TokenText {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self { text: text.to_owned(), origin: "--token" })
+        Ok(Self(text.to_owned()))
     }
 }
 

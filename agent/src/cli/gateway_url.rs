@@ -3,7 +3,7 @@ use agent::{
     Transport::{self, Grpc, WebSocket},
 };
 
-use super::host::host_and_port;
+use super::host::{host_and_port, redacted};
 
 /// Where to dial when nobody says otherwise.
 pub(super) const DEFAULT: &str = "http://127.0.0.1";
@@ -33,12 +33,12 @@ pub(super) fn expand(texts: &[String]) -> Result<Vec<GatewayUrl>, GatewayUrlErro
 }
 
 fn parse(text: &str) -> Result<Vec<GatewayUrl>, GatewayUrlError> {
-    let shape = || GatewayUrlError::Shape(text.to_owned());
+    let shape = || GatewayUrlError::Shape(redacted(text));
     let (scheme, rest) = text.split_once("://").ok_or_else(shape)?;
     let (transports, tls) = meaning(scheme).ok_or_else(shape)?;
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains(['/', '?', '#']) {
-        return Err(GatewayUrlError::Path(text.to_owned()));
+        return Err(GatewayUrlError::Path(redacted(text)));
     }
     let (host, port) = host_and_port(authority).ok_or_else(shape)?;
     let url = |transport: &Transport| GatewayUrl {
@@ -108,9 +108,11 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        for text in ["", "gw", "gw:8081", "tcp://gw", "grpc://", "grpc://gw:0", "grpc://u:p@gw"] {
+        for text in ["", "gw", "gw:8081", "tcp://gw", "grpc://", "grpc://gw:0", "grpc://***@gw"] {
             assert_eq!(expanded(&[text]), Err(GatewayUrlError::Shape(text.to_owned())), "{text}");
         }
+        assert_eq!(expanded(&["grpc://u:p@gw"]), Err(GatewayUrlError::Shape("grpc://***@gw".to_owned())));
+        assert_eq!(expanded(&["grpc://u:p@gw/a"]), Err(GatewayUrlError::Path("grpc://***@gw/a".to_owned())));
         assert!(matches!(expanded(&["ws://gw/tunnel"]), Err(GatewayUrlError::Path(_))));
     }
 }

@@ -1,7 +1,10 @@
 use agent::{HealthCheck, Upstream};
 use http::uri::PathAndQuery;
 
-use super::target::{self, TargetError};
+use super::{
+    host::redacted,
+    target::{self, TargetError},
+};
 
 /// Why a text is no health check.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +19,7 @@ pub(super) enum HealthCheckError {
 
 /// Reads `tcp`, a path of the service itself, or a URL of any service.
 pub(super) fn parse(text: &str, service: &Upstream) -> Result<HealthCheck, HealthCheckError> {
-    let shape = || HealthCheckError::Shape(text.to_owned());
+    let shape = || HealthCheckError::Shape(redacted(text));
     if text == "tcp" {
         return Ok(HealthCheck::Tcp(service.clone()));
     }

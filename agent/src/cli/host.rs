@@ -21,6 +21,17 @@ pub(super) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     is_host(host).then(|| (host.to_ascii_lowercase(), port))
 }
 
+/// An address as an error may repeat it: without what may be a user and a password.
+pub(super) fn redacted(text: &str) -> String {
+    match text.rsplit_once('@') {
+        None => text.to_owned(),
+        Some((before, rest)) => match before.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://***@{rest}"),
+            None => format!("***@{rest}"),
+        },
+    }
+}
+
 /// Digits only, since Rust's parser would take a sign; never 0.
 pub(super) fn port(digits: &str) -> Option<u16> {
     let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())??;
@@ -46,6 +57,18 @@ mod tests {
             ("[2001:DB8::1]:65535", "2001:db8::1", Some(65535)),
         ] {
             assert_eq!(host_and_port(text), Some((host.to_owned(), port)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_user_and_a_password_are_not_repeated() {
+        for (text, shown) in [
+            ("http://web:80", "http://web:80"),
+            ("grpc://user:PW@gw", "grpc://***@gw"),
+            ("grpc://user:P@W/x@gw:1", "grpc://***@gw:1"),
+            ("user:PW@gw", "***@gw"),
+        ] {
+            assert_eq!(redacted(text), shown);
         }
     }
 

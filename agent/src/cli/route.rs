@@ -1,7 +1,7 @@
 use agent::{HostField, Route};
 
 use super::{
-    host::host_and_port,
+    host::{host_and_port, redacted},
     settings::RouteSettings,
     target::{self, Protocol, TargetError},
 };
@@ -44,7 +44,7 @@ pub(super) fn routes(
 
 /// A target never holds an equals sign; a prefix may.
 fn flag(text: &str) -> Result<RouteSettings, RouteError> {
-    let (prefix, target) = text.rsplit_once('=').ok_or_else(|| RouteError::Shape(text.to_owned()))?;
+    let (prefix, target) = text.rsplit_once('=').ok_or_else(|| RouteError::Shape(redacted(text)))?;
     Ok(RouteSettings { prefix: prefix.to_owned(), target: target.to_owned(), strip_prefix: false })
 }
 

@@ -58,7 +58,6 @@ pub(super) struct Settings {
     pub(super) gateway: Vec<String>,
     /// Proxy on the way to the gateway, http:// or socks5://, or `none` [default: HTTPS_PROXY, ALL_PROXY and NO_PROXY]
     #[arg(long, env = "INDRANET_PROXY", value_name = "URL", hide_env_values = true)]
-    #[serde(skip_serializing)]
     pub(super) proxy: Option<ProxyText>,
     /// PEM file with certificates to know the gateway by, besides those that this machine trusts
     #[arg(long, env = "INDRANET_CA_FILE", value_name = "FILE")]
@@ -90,9 +89,9 @@ pub(super) struct Settings {
     /// The name to be reachable under [default: made from token and target]
     #[arg(long, env = "INDRANET_ID")]
     pub(super) id: Option<String>,
-    /// Shown by every process list, so for trying things out only; the variable is INDRANET_TOKEN. Not for the file,
-    /// which is often readable by others; it can name a `token_file`.
-    #[arg(long, hide = true)]
+    /// What the variable INDRANET_TOKEN holds. No flag, which every process list would show, and not for the file, which is
+    /// often readable by others; it can name a `token_file`.
+    #[arg(skip)]
     #[serde(skip)]
     pub(super) token: Option<TokenText>,
     /// File that holds the token, instead of the variable INDRANET_TOKEN

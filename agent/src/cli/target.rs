@@ -4,7 +4,7 @@ use agent::{Http2, Upstream};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::host::{host_and_port, port};
+use super::host::{host_and_port, port, redacted};
 
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
@@ -45,15 +45,15 @@ pub(super) enum TargetError {
 
 /// Reads a port, `host:port`, or a URL with `http`, `h2c` or `https`. `protocol` decides what the URL does not.
 pub(super) fn parse(text: &str, protocol: Option<Protocol>) -> Result<Upstream, TargetError> {
-    let shape = || TargetError::Shape(text.to_owned());
+    let shape = || TargetError::Shape(redacted(text));
     let (scheme, authority) = split(text).ok_or_else(shape)?;
     let (tls, http2) = speak(scheme, protocol).map_err(|protocol| {
-        let target = text.to_owned();
+        let target = redacted(text);
         TargetError::Protocol { target, protocol }
     })?;
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     if authority.contains(['/', '?', '#']) {
-        return Err(TargetError::Path(text.to_owned()));
+        return Err(TargetError::Path(redacted(text)));
     }
     let (host, port) = match port(authority).filter(|_| scheme == Scheme::None) {
         Some(port) => ("127.0.0.1".to_owned(), port),
@@ -174,12 +174,16 @@ mod tests {
             ("localhost", Shape),
             ("ftp://web", Shape),
             ("http://3000:", Shape),
-            ("http://user:pass@web", Shape),
             ("http://web/app", Path),
             ("http://web?x", Path),
             ("web:80/app", Path),
         ] {
             assert_eq!(parse(text, None), Err(kind(text.to_owned())), "{text}");
         }
+        let shown = |host: &str| format!("http://***@{host}");
+        assert_eq!(parse("http://user:pass@web", None), Err(Shape(shown("web"))));
+        assert_eq!(parse("http://user:pass@web/a", None), Err(Path(shown("web/a"))));
+        let error = Protocol { target: shown("web"), protocol: super::Protocol::Https };
+        assert_eq!(parse("http://user:pass@web", Some(super::Protocol::Https)), Err(error));
     }
 }

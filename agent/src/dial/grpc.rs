@@ -49,6 +49,9 @@ where
     }));
     let refused = |status: Status| DialError::Stream(describe(&status));
     let response = sender.send_request(call(url, outbound)).await.map_err(|error| no_answer(url, error))?;
+    if response.headers().contains_key(proto::ERROR_FIELD) {
+        return Err(DialError::ClientsPort);
+    }
     let ended = check(&response).map_err(refused)?;
     let (head, body) = response.into_parts();
     let messages = Messages::default();

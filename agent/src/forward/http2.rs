@@ -203,7 +203,7 @@ async fn relay(
     mut sender: Sender,
     inline: usize,
 ) -> Outcome {
-    let mut outcome = Outcome { status: Some(head.status().as_u16()), bytes: 0, error: None };
+    let mut outcome = Outcome { status: Some(head.status().as_u16()), ..Outcome::default() };
     if head.status().as_u16() >= 600 {
         return Outcome::default().fail(UpstreamError::Status(head.status().as_u16()), sender);
     }

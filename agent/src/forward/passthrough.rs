@@ -33,6 +33,6 @@ pub(super) async fn run(
     let head =
         TunnelResponse { id, status: SWITCHING.into(), upgrade: TLS.to_owned(), ..TunnelResponse::default() };
     sender.send_head(head.into(), 0, false);
-    let outcome = Outcome { status: Some(SWITCHING), bytes: 0, error: None };
+    let outcome = Outcome { status: Some(SWITCHING), ..Outcome::default() };
     upgrade::carry(Exchange::raw(connection, receiver), sender, outcome).await
 }

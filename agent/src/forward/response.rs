@@ -37,7 +37,7 @@ pub(super) async fn relay(
     if head.status >= 600 {
         return (Outcome::default().fail(UpstreamError::Status(head.status), sender), None);
     }
-    let mut outcome = Outcome { status: Some(head.status), bytes: 0, error: None };
+    let mut outcome = Outcome { status: Some(head.status), ..Outcome::default() };
     let reusable = head.keep_alive.then(|| patience(&head.fields));
     let mut download = Download::new(head.body);
     exchange.upload.on_answer();

@@ -28,7 +28,7 @@ pub(super) async fn run(
     mut exchange: Exchange,
     mut sender: Sender,
 ) -> Outcome {
-    let outcome = Outcome { status: Some(head.status), bytes: 0, error: None };
+    let outcome = Outcome { status: Some(head.status), ..Outcome::default() };
     let upgrade = head.upgrade.take().unwrap_or_default();
     let frame = match response::frame(id, &mut head) {
         Ok(frame) => TunnelResponse { upgrade: String::from_utf8_lossy(&upgrade).into_owned(), ..frame },

@@ -7,20 +7,21 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::explain;
+use crate::trust::{Peer, explain};
 
 /// A stream that remembers why TLS ended. The libraries above keep no more of it than a text.
 #[derive(Debug)]
 pub(crate) struct Explained<S> {
     stream: S,
+    peer: Peer,
     explanation: Arc<OnceLock<String>>,
 }
 
 impl<S> Explained<S> {
-    /// The stream, and where its explanation will be.
-    pub(crate) fn new(stream: S) -> (Self, Arc<OnceLock<String>>) {
+    /// The stream to `peer`, and where its explanation will be.
+    pub(crate) fn new(stream: S, peer: Peer) -> (Self, Arc<OnceLock<String>>) {
         let explanation = Arc::new(OnceLock::new());
-        (Self { stream, explanation: Arc::clone(&explanation) }, explanation)
+        (Self { stream, peer, explanation: Arc::clone(&explanation) }, explanation)
     }
 }
 
@@ -32,7 +33,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Explained<S> {
     ) -> Poll<io::Result<()>> {
         let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
         if let Err(error) = &read
-            && let Some(explanation) = explain(error)
+            && let Some(explanation) = explain(error, &self.peer)
         {
             // The first one is the reason of all others.
             let _ = self.explanation.set(explanation);

@@ -73,7 +73,7 @@ impl Slot {
         let pause = self.offline(reason.clone(), failure.retry_after().unwrap_or_default());
         let attempts = self.backoff.attempts();
         match self.shared.config.max_retries {
-            Some(retries) if attempts > retries && self.shared.board.ready() == 0 => {
+            Some(most) if attempts >= most && self.shared.board.ready() == 0 => {
                 Err(RunError::Unreachable { attempts, reason })
             }
             _ => Ok(pause),

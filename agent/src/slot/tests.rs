@@ -63,7 +63,7 @@ async fn being_refused_ends_an_agent_only_before_its_first_success() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_are_limited_only_while_no_link_is_there() {
-    let shared = shared(|config| config.max_retries = Some(1));
+    let shared = shared(|config| config.max_retries = Some(3));
     let mut slot = Slot::new(0, Arc::clone(&shared));
     assert!(slot.on_failure(&unreachable()).is_ok());
     {
@@ -71,8 +71,21 @@ async fn attempts_are_limited_only_while_no_link_is_there() {
         other.on(link::LifeEvent::TransportUp);
         other.on(link::LifeEvent::Accepted);
         assert!(slot.on_failure(&unreachable()).is_ok(), "requests still come");
+        assert!(slot.on_failure(&unreachable()).is_ok(), "requests still come");
     }
-    assert!(matches!(slot.on_failure(&unreachable()), Err(RunError::Unreachable { attempts: 3, .. })));
+    assert!(matches!(slot.on_failure(&unreachable()), Err(RunError::Unreachable { attempts: 4, .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_as_many_attempts_as_are_allowed_and_never_none() {
+    for (allowed, attempts) in [(0, 1), (1, 1), (2, 2), (3, 3)] {
+        let mut slot = Slot::new(0, shared(|config| config.max_retries = Some(allowed)));
+        for _ in 1..attempts {
+            assert!(slot.on_failure(&unreachable()).is_ok(), "{allowed}");
+        }
+        let given_up = slot.on_failure(&unreachable());
+        assert!(matches!(given_up, Err(RunError::Unreachable { attempts: made, .. }) if made == attempts));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,10 +1,11 @@
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::text::printable;
-use crate::{Event, Observer};
+use crate::{Event, Observer, repeats::Repeats};
 
 /// Different URLs that a process prints, however many a gateway may name.
 const MAX_URLS: usize = 64;
@@ -12,16 +13,34 @@ const MAX_URLS: usize = 64;
 const WIDTH: usize = 2000;
 
 /// Logs what happens, and prints each public URL once, on a line of its own: stdout carries nothing else, for scripts.
-/// A stdout that nobody reads any more does no harm.
+/// A stdout that nobody reads any more does no harm. That there is no link is a warning at first, whenever the reason is
+/// another one, and once a minute.
 pub fn plain() -> Observer {
     let urls = Mutex::new(Urls::default());
-    Arc::new(move |event| {
-        if let Event::Online { public_urls, .. } = &event {
-            let new = urls.lock().unwrap_or_else(PoisonError::into_inner).new_ones(public_urls);
-            new.iter().for_each(|url| print(url));
+    let failures = Mutex::new(Repeats::new(Duration::ZERO));
+    Arc::new(move |event| match event {
+        Event::Offline { reason, retry_in } => {
+            let repeated = lock(&failures).note(&reason, link::now());
+            let reason = printable(&reason, WIDTH);
+            match repeated {
+                Some(0) => tracing::warn!(%reason, ?retry_in, "offline"),
+                Some(repeated) => tracing::warn!(%reason, ?retry_in, repeated, "offline"),
+                None => tracing::debug!(%reason, ?retry_in, "offline"),
+            }
         }
-        log(event);
+        event => {
+            if let Event::Online { public_urls, .. } = &event {
+                lock(&failures).forget();
+                let new = lock(&urls).new_ones(public_urls);
+                new.iter().for_each(|url| print(url));
+            }
+            log(event);
+        }
     })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The URLs that were printed.
@@ -50,10 +69,8 @@ fn log(event: Event) {
             tracing::info!(%urls, transport, %gateway_id, %gateway, "online");
         }
         Event::RoundTrip(round_trip) => tracing::debug!(?round_trip, "round trip measured"),
-        Event::Offline { reason, retry_in } => {
-            let reason = printable(&reason, WIDTH);
-            tracing::info!(%reason, ?retry_in, "offline");
-        }
+        // Said by whoever knows how often.
+        Event::Offline { .. } => {}
         Event::Draining { in_flight } => tracing::info!(in_flight, "draining"),
         // Every request comes here, and making its texts printable costs more than asking.
         Event::Request { .. } if !tracing::enabled!(tracing::Level::DEBUG) => {}

@@ -3,7 +3,10 @@ use std::{fmt, io};
 use http1::{BodyError, HeadError};
 
 use super::dial::CONNECT_TIMEOUT;
-use crate::Upstream;
+use crate::{
+    Upstream,
+    trust::{Peer, explain},
+};
 
 /// Why the local service gave no (complete) response. The texts are for the agent's own log: they name addresses.
 #[derive(Debug, thiserror::Error)]
@@ -16,8 +19,8 @@ pub(crate) enum UpstreamError {
     #[error("no connection to {address} within {} s: is that the right host, and is the service alive?", CONNECT_TIMEOUT.as_secs())]
     ConnectTimeout { address: String },
     /// No TLS could be agreed on: nothing was sent.
-    #[error("no TLS with {address}: {source}; is that certificate to be trusted (--upstream-ca FILE)?")]
-    Tls { address: String, source: io::Error },
+    #[error("no TLS with {address}: {}", TlsText(peer, source))]
+    Tls { address: String, peer: Peer, source: io::Error },
     /// The service does not speak HTTP/2, or ended it.
     #[error("HTTP/2 with the local service failed ({0}): does it speak HTTP/2 on that port?")]
     Http2(#[source] h2::Error),
@@ -44,7 +47,7 @@ impl UpstreamError {
     }
 
     pub(super) fn tls(upstream: &Upstream, source: io::Error) -> Self {
-        Self::Tls { address: upstream.authority(), source }
+        Self::Tls { address: upstream.authority(), peer: Peer::Service(upstream.host.clone()), source }
     }
 
     pub(super) fn connect_timeout(upstream: &Upstream) -> Self {
@@ -70,5 +73,17 @@ impl fmt::Display for ConnectText<'_> {
             return write!(f, "connect refused: is anything listening on {address} ?");
         }
         write!(f, "cannot connect to {address}: {source}")
+    }
+}
+
+struct TlsText<'a>(&'a Peer, &'a io::Error);
+
+impl fmt::Display for TlsText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(peer, source) = self;
+        match explain(*source, peer) {
+            Some(explanation) => f.write_str(&explanation),
+            None => write!(f, "{source}"),
+        }
     }
 }

@@ -1,9 +1,16 @@
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tracing::warn;
+
 use super::{
     Connection, Pool, UpstreamError, UpstreamTls,
     dial::{Offer, dial},
     http2::{Leased, Multiplexed},
 };
-use crate::{Http2, Upstream};
+use crate::{Http2, Upstream, repeats::Repeats};
 
 /// One local service, in whatever it speaks.
 #[derive(Debug)]
@@ -11,14 +18,29 @@ pub(crate) struct Service {
     upstream: Upstream,
     pub(crate) http1: Pool,
     pub(crate) http2: Multiplexed,
+    failures: Mutex<Repeats>,
 }
+
+/// Two lines of the log about one service are not closer to each other than this.
+const GAP: Duration = Duration::from_secs(1);
 
 impl Service {
     /// A service without connections; the first request dials.
     pub(crate) fn new(upstream: Upstream, tls: &UpstreamTls) -> Self {
         let http1 = Pool::new(upstream.clone(), tls.clone());
         let http2 = Multiplexed::new(upstream.clone(), tls.clone());
-        Self { upstream, http1, http2 }
+        Self { upstream, http1, http2, failures: Mutex::new(Repeats::new(GAP)) }
+    }
+
+    /// It gave no response, for a reason that its clients are not told. Said at first, and not for every request.
+    pub(crate) fn on_unanswered(&self, error: &str) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let service = &self.upstream;
+        match failures.note(error, link::now()) {
+            Some(0) => warn!(%service, error, "the local service does not answer"),
+            Some(repeated) => warn!(%service, error, repeated, "the local service does not answer"),
+            None => {}
+        }
     }
 
     /// Where it is.

@@ -1,6 +1,6 @@
 use std::{
     fmt, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -9,13 +9,21 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::stream::Stream;
-use crate::trust::{InvalidCa, Trust};
+use crate::{
+    reloading::Reloading,
+    trust::{InvalidCa, Trust},
+};
 
 /// Whom to believe that it is the local service, where that is asked over TLS. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct UpstreamTls(Arc<Inner>);
+///
+/// Its file is looked at before each connection, as those of [`GatewayTls`](crate::GatewayTls) are.
+#[derive(Clone)]
+pub struct UpstreamTls {
+    ca: Option<PathBuf>,
+    anybody: bool,
+    current: Arc<Reloading<Inner>>,
+}
 
-#[derive(Default)]
 struct Inner {
     trust: Trust,
     /// Made for the first connection: reading the platform's certificates takes a while.
@@ -28,34 +36,53 @@ impl UpstreamTls {
     /// # Errors
     /// [`InvalidCa`] unless every certificate in it can be used.
     pub fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
-        Ok(Self::of(Trust::with_ca(path)?))
+        Self::of(Some(path.to_owned()), false)
     }
 
     /// Believes anybody: who can come in between reads and changes everything.
     pub fn insecure() -> Self {
-        Self::of(Trust::Anybody)
+        Self::without_file(true)
     }
 
-    fn of(trust: Trust) -> Self {
-        Self(Arc::new(Inner { trust, config: OnceLock::new() }))
+    fn without_file(anybody: bool) -> Self {
+        Self::of(None, anybody).expect("no file is read where none is named")
+    }
+
+    fn of(ca: Option<PathBuf>, anybody: bool) -> Result<Self, InvalidCa> {
+        let current = Reloading::new(ca.iter().cloned().collect(), || read(ca.as_deref(), anybody))?;
+        Ok(Self { ca, anybody, current: Arc::new(current) })
     }
 
     /// Speaks TLS on a connection to `host`, and offers the protocols `alpn`.
     pub(super) async fn connect(&self, host: &str, alpn: &[&[u8]], tcp: TcpStream) -> io::Result<Stream> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let made = || Arc::new(self.0.trust.client("--upstream-ca").with_no_client_auth());
-        let mut config = ClientConfig::clone(self.0.config.get_or_init(made));
+        let current = self.current.current(|| read(self.ca.as_deref(), self.anybody));
+        let made = || Arc::new(current.trust.client("--upstream-ca").with_no_client_auth());
+        let mut config = ClientConfig::clone(current.config.get_or_init(made));
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
         Ok(Stream::Right(Box::new(stream)))
     }
 }
 
+fn read(ca: Option<&Path>, anybody: bool) -> Result<Inner, InvalidCa> {
+    let trust = match ca {
+        _ if anybody => Trust::Anybody,
+        Some(path) => Trust::with_ca(path)?,
+        None => Trust::default(),
+    };
+    Ok(Inner { trust, config: OnceLock::new() })
+}
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self::without_file(false)
+    }
+}
+
 impl fmt::Debug for UpstreamTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.trust {
-            Trust::Certificates(certificates) => write!(f, "UpstreamTls(+{})", certificates.len()),
-            Trust::Anybody => f.write_str("UpstreamTls(insecure)"),
-        }
+        let Self { ca, anybody, .. } = self;
+        f.debug_struct("UpstreamTls").field("ca", ca).field("insecure", anybody).finish_non_exhaustive()
     }
 }

@@ -1,14 +1,21 @@
 //! TLS on every port: who is shown which certificate, who is believed, and what of a connection that is broken off.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use crate::secured::{Streaming, certificate, host, secured};
 use agent::{ChannelBinding, Config as AgentConfig, GatewayTls, RunError};
-use gateway::{Config, EdgeConfig, TlsConfig};
+use gateway::{
+    Config, EdgeConfig, TlsConfig, TokenFile,
+    tokens::{TokenEntry, TokenKey},
+};
 use hyper::body::Incoming;
+use proto::Credential;
 use tests::{
     AGENT, Agent, DOMAIN, Gateway, H1_ONLY, H2, H2_ONLY, Issued, Message, Onward, Opener, Pki, Request,
-    Service, Transport, Upstream, Wire, eventually, noise, over_every_transport,
+    Service, Transport, Upstream, Wire, credential, eventually, grant, noise, over_every_transport,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -30,7 +37,11 @@ over_every_transport![
     a_handshake_that_does_not_come_is_not_waited_for,
     another_version_than_the_one_agreed_on_is_not_served,
     an_agent_says_what_is_wrong_with_a_certificate,
+    a_certificate_may_be_believed_for_itself,
+    an_agent_shows_a_renewed_certificate_without_a_restart,
     an_agent_may_have_to_show_a_certificate,
+    a_token_that_is_over_makes_nobody_suspect,
+    the_port_of_clients_is_told_of,
     a_certificate_is_for_one_agent,
     somebody_who_opens_the_connection_is_noticed,
     a_proxy_that_ends_tls_is_told_of,
@@ -329,7 +340,11 @@ async fn an_agent_says_what_is_wrong_with_a_certificate(transport: Transport) {
     let reason = refused(secure(transport, &gateway, nowhere, stranger.trust())).await;
     assert!(reason.contains("--ca-file"), "{reason}");
     let reason = refused(secure(transport, &gateway, nowhere, pki.trust())).await;
-    assert!(reason.contains("it is for gw.example.com") && reason.contains("--tls-server-name"), "{reason}");
+    assert!(reason.contains("is not for 127.0.0.1 (it is for gw.example.com)"), "{reason}");
+    assert!(reason.contains("--tls-server-name NAME"), "{reason}");
+    let misnamed = pki.trust().with_server_name("wrong.example").unwrap();
+    let reason = refused(secure(transport, &gateway, nowhere, misnamed)).await;
+    assert!(reason.contains("is not for wrong.example (it is for gw.example.com)"), "{reason}");
     let named = pki.trust().with_server_name("gw.example.com").unwrap();
     Agent::start_with(secure(transport, &gateway, nowhere, named)).online().await;
     Agent::start_with(secure(transport, &gateway, nowhere, GatewayTls::insecure())).online().await;
@@ -346,6 +361,71 @@ async fn asking(pki: &Pki, require_client_cert: bool) -> Gateway {
     let usual = pki.usual();
     let tls = TlsConfig { client_ca: Some(pki.ca_file()), require_client_cert, ..pki.config(&[&usual]) };
     Gateway::start_with_config(|config| config.tls = Some(tls)).await
+}
+
+async fn a_certificate_may_be_believed_for_itself(transport: Transport) {
+    let pki = Pki::new();
+    let nowhere = Upstream::nowhere().await;
+    for shown in [pki.self_signed("own", &["127.0.0.1"]), pki.issue("issued", &["127.0.0.1"])] {
+        let tls = pki.config(&[&shown]);
+        let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
+        let trust = GatewayTls::with_ca(&shown.files.cert).unwrap();
+        Agent::start_with(secure(transport, &gateway, nowhere, trust.clone())).online().await;
+        let misnamed = trust.with_server_name("gw.example.com").unwrap();
+        let reason = refused(secure(transport, &gateway, nowhere, misnamed)).await;
+        assert!(reason.contains("is not for gw.example.com"), "{reason}");
+        // Another one of the same name is another one.
+        let other = pki.self_signed("other", &["127.0.0.1"]);
+        let trust = GatewayTls::with_ca(&other.files.cert).unwrap();
+        refused(secure(transport, &gateway, nowhere, trust)).await;
+    }
+}
+
+async fn an_agent_shows_a_renewed_certificate_without_a_restart(transport: Transport) {
+    let (pki, stranger) = (Pki::new(), Pki::new());
+    let nowhere = Upstream::nowhere().await;
+    let gateway = asking(&pki, true).await;
+    let (own, foreign) = (pki.issue("shown", &[AGENT]), stranger.issue("shown", &[AGENT]));
+    let (good_cert, good_key) = (fs::read(&own.files.cert).unwrap(), fs::read(&own.files.key).unwrap());
+    let show = |cert: &[u8], key: &[u8]| {
+        fs::write(&own.files.cert, cert).unwrap();
+        fs::write(&own.files.key, key).unwrap();
+    };
+    let (bad_cert, bad_key) = (fs::read(&foreign.files.cert).unwrap(), fs::read(&foreign.files.key).unwrap());
+    show(&bad_cert, &bad_key);
+    let mut agent = Agent::start_with(secure(transport, &gateway, nowhere, pki.trust_with(&own)));
+    let reason = agent.offline().await;
+    assert!(reason.contains("--client-ca"), "{reason}");
+    show(&good_cert, &good_key);
+    agent.online().await;
+    // What cannot be used changes nothing.
+    show(b"no certificate", b"no key");
+    let _gateway = gateway.restart().await;
+    agent.online().await;
+}
+
+async fn a_token_that_is_over_makes_nobody_suspect(transport: Transport) {
+    let pki = Pki::new();
+    let tls = pki.config(&[&pki.usual()]);
+    let tokens = pki.path().join("tokens.toml");
+    let Credential { token, secret } = credential(AGENT);
+    let entry = TokenEntry::new(token.clone(), TokenKey::Stored(secret), grant(AGENT).agent_ids);
+    TokenFile::add(&tokens, &entry).unwrap();
+    TokenFile::revoke(&tokens, &token, SystemTime::now()).unwrap();
+    let gateway = Gateway::start_with_tokens_and(tokens, |config| config.tls = Some(tls)).await;
+    let nowhere = Upstream::nowhere().await;
+    let reason = refused(secure(transport, &gateway, nowhere, pki.trust())).await;
+    assert!(reason.contains("the token was revoked") && !reason.contains("TLS"), "{reason}");
+}
+
+async fn the_port_of_clients_is_told_of(transport: Transport) {
+    let (pki, _usual, gateway) = secured(|_config| {}).await;
+    let nowhere = Upstream::nowhere().await;
+    let plain = refused(Agent::config(transport, gateway.http(), AGENT, nowhere)).await;
+    let secure = refused(secure_at(transport, gateway.https(), nowhere, pki.trust())).await;
+    for reason in [plain, secure] {
+        assert!(reason.contains("this is the gateway's port for clients"), "{reason}");
+    }
 }
 
 async fn an_agent_may_have_to_show_a_certificate(transport: Transport) {

@@ -115,16 +115,18 @@ async fn a_service_that_nobody_vouches_for_is_not_asked() {
     let service = Service::start("127.0.0.1", &[]).await;
     let stranger = Service::start("127.0.0.1", &[]).await;
     let misnamed = Service::start("elsewhere", &[]).await;
-    for (service, tls) in
-        [(&service, UpstreamTls::default()), (&service, stranger.ca()), (&misnamed, misnamed.ca())]
-    {
+    for (service, tls, remedy) in [
+        (&service, UpstreamTls::default(), "name who signed it with --upstream-ca FILE"),
+        (&service, stranger.ca(), "name who signed it with --upstream-ca FILE"),
+        (&misnamed, misnamed.ca(), "is not for 127.0.0.1 (it is for elsewhere)"),
+    ] {
         let mut scene = service.agent("127.0.0.1", Http2::Never, tls).await;
         let id = scene.ask(get());
         let (stream, _) = within(service.listener.accept()).await.unwrap();
         assert!(within(service.acceptor.accept(stream)).await.is_err());
         assert_eq!(scene.aborted(id).await, Reason::UpstreamConnect);
         let error = scene.over_with().await.1.unwrap();
-        assert!(error.contains("invalid peer certificate") && error.contains("--upstream-ca"), "{error}");
+        assert!(error.contains("the local service's certificate") && error.contains(remedy), "{error}");
     }
 }
 

@@ -201,3 +201,32 @@ fn l2_nobody_else_writes_the_log_over_grpc() {
 fn l2_nobody_else_writes_the_log_over_websocket() {
     nobody_else_writes_the_log(Transport::WebSocket);
 }
+
+/// Requests to a service that nobody has started, which its clients cannot be told the address of.
+async fn a_service_that_is_not_there(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let mut agent = Agent::start(transport, gateway.port(transport), AGENT, tests::Upstream::nowhere().await);
+    agent.online().await;
+    for _ in 0..5 {
+        let answer = gateway.client().await.ask(&Request::get("/")).await;
+        assert_eq!(answer.head.value("indranet-error"), Some("upstream_refused"));
+    }
+}
+
+fn why_there_is_no_answer_is_in_the_log_once(transport: Transport) {
+    let log = logged(Format::Text, a_service_that_is_not_there(transport));
+    let told: Vec<_> =
+        log.lines().filter(|line| line.contains("the local service does not answer")).collect();
+    let [told] = told[..] else { panic!("{told:#?}") };
+    assert!(told.contains("WARN") && told.contains("is anything listening on 127.0.0.1:"), "{told}");
+}
+
+#[test]
+fn why_there_is_no_answer_is_in_the_log_once_over_grpc() {
+    why_there_is_no_answer_is_in_the_log_once(Transport::Grpc);
+}
+
+#[test]
+fn why_there_is_no_answer_is_in_the_log_once_over_websocket() {
+    why_there_is_no_answer_is_in_the_log_once(Transport::WebSocket);
+}
