@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig,
     crypto::CryptoProvider,
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
 use crate::acme::{self, AcmeConfig, Challenges};
@@ -170,6 +170,9 @@ impl Configs {
             let mut config = make(alpn, verifier.as_ref());
             // Without it the exporter of TLS 1.2 binds nothing (RFC 9266, section 3).
             config.require_ems = true;
+            // Who resumes shows no certificate: one that has expired, or whose authority was taken away, would go on.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
             Arc::new(config)
         };
         let mut clients = make(&[b"h2", b"http/1.1"], None);

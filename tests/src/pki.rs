@@ -13,7 +13,7 @@ use rcgen::{
     PublicKeyData, SignatureAlgorithm,
 };
 use rustls::{
-    ClientConfig, RootCertStore,
+    ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion,
     crypto::ring,
     pki_types::{CertificateDer, ServerName},
 };
@@ -128,10 +128,23 @@ impl Pki {
 
     /// How clients speak TLS that trust this authority.
     pub fn client(&self, alpn: &[&str]) -> Arc<ClientConfig> {
+        self.client_with(ALL_VERSIONS, alpn)
+    }
+
+    /// The same, in one version of TLS.
+    pub fn client_of(&self, version: &'static SupportedProtocolVersion, alpn: &[&str]) -> Arc<ClientConfig> {
+        self.client_with(&[version], alpn)
+    }
+
+    fn client_with(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&str],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_protocol_versions(versions).unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         Arc::new(config)

@@ -6,6 +6,10 @@ use crate::secured::{Streaming, certificate, host, secured};
 use agent::{ChannelBinding, Config as AgentConfig, GatewayTls, RunError};
 use gateway::{Config, EdgeConfig, TlsConfig};
 use hyper::body::Incoming;
+use rustls::{
+    HandshakeKind,
+    version::{TLS12, TLS13},
+};
 use tests::{
     AGENT, Agent, DOMAIN, Gateway, H1_ONLY, H2, H2_ONLY, Issued, Message, Onward, Opener, Pki, Request,
     Service, Transport, Upstream, Wire, eventually, noise, over_every_transport,
@@ -32,6 +36,7 @@ over_every_transport![
     an_agent_says_what_is_wrong_with_a_certificate,
     an_agent_may_have_to_show_a_certificate,
     a_certificate_is_for_one_agent,
+    an_agents_handshake_is_never_resumed,
     somebody_who_opens_the_connection_is_noticed,
     a_proxy_that_ends_tls_is_told_of,
     an_agent_that_was_lied_to_about_tls_is_told_so,
@@ -375,6 +380,26 @@ async fn a_certificate_is_for_one_agent(transport: Transport) {
         assert!(reason.contains("agent_id_not_allowed"), "{reason}");
     }
     Agent::start_with(secure(transport, &gateway, nowhere, pki.trust())).online().await;
+}
+
+async fn an_agents_handshake_is_never_resumed(transport: Transport) {
+    let (pki, _usual, gateway) = secured(|_config| {}).await;
+    let alpn = if transport == Transport::Grpc { H2_ONLY } else { H1_ONLY };
+    for version in [&TLS12, &TLS13] {
+        let connector = tokio_rustls::TlsConnector::from(pki.client_of(version, alpn));
+        let again = async |addr| {
+            let tcp = TcpStream::connect(addr).await.unwrap();
+            let mut stream = connector.connect(host().try_into().unwrap(), tcp).await.unwrap();
+            let kind = stream.get_ref().1.handshake_kind();
+            // A ticket of TLS 1.3 comes before any answer.
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let _ = stream.read(&mut [0; 64]).await;
+            kind
+        };
+        for _ in 0..2 {
+            assert_eq!(again(gateway.port(transport)).await, Some(HandshakeKind::Full), "{version:?}");
+        }
+    }
 }
 
 async fn somebody_who_opens_the_connection_is_noticed(transport: Transport) {
