@@ -31,7 +31,7 @@ pub(crate) use files::{authorities, first, validity};
 pub(crate) use hello::{Hello, hello};
 #[cfg(feature = "acme")]
 pub(crate) use names::dns;
-pub(crate) use security::{Security, is_handshake, refuse};
+pub(crate) use security::{Security, is_handshake, refuse, refuse_greeting};
 pub(crate) use validity::Validity;
 
 /// How a gateway speaks TLS.

@@ -43,6 +43,7 @@ over_every_transport![
     a_client_may_speak_tls_with_the_service_itself,
     tls_is_not_passed_to_an_agent_that_does_not_take_it,
     a_connection_that_is_passed_through_breaks_as_its_other_side_does,
+    a_greeting_that_is_too_long_is_nobodys,
 ];
 
 /// A host whose certificate the service has.
@@ -532,6 +533,24 @@ async fn a_connection_that_is_passed_through_breaks_as_its_other_side_does(trans
     drop(client);
     service.reader.rest().await;
     scene.gateway.idle().await;
+}
+
+async fn a_greeting_that_is_too_long_is_nobodys(transport: Transport) {
+    let upstream = Upstream::start().await;
+    let scene = passing(transport, upstream.addr(), true).await;
+    // 60,000 bytes of a ClientHello, as far as they are waited for.
+    let mut greeting = b"\x16\x03\x01\x40\x00\x01\x00\xea\x60".to_vec();
+    greeting.resize(5 + 0x4000, 0);
+    greeting.extend_from_slice(b"\x16\x03\x01\x40\x00");
+    greeting.resize(33_000, 0);
+    let mut client = TcpStream::connect(scene.gateway.https()).await.unwrap();
+    for part in greeting.chunks(1000) {
+        client.write_all(part).await.unwrap();
+    }
+    let mut alert = [0; 7];
+    client.read_exact(&mut alert).await.unwrap();
+    assert_eq!(alert, [21, 3, 3, 0, 2, 2, 50], "fatal, decode_error");
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "and nothing else");
 }
 
 /// What a client begins with that asks for [`SEALED`].
