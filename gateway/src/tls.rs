@@ -11,19 +11,24 @@ mod certificates;
 mod files;
 mod hello;
 mod names;
+mod refusals;
 mod security;
 mod validity;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use rustls::{
     ServerConfig,
     crypto::CryptoProvider,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use crate::acme::{self, AcmeConfig, Challenges};
+use crate::{
+    acme::{self, AcmeConfig, Challenges},
+    grpc,
+};
 use certificates::Certificates;
 pub use files::TlsFileError;
 #[cfg(feature = "acme")]
@@ -31,6 +36,7 @@ pub(crate) use files::{authorities, first, validity};
 pub(crate) use hello::{Hello, hello};
 #[cfg(feature = "acme")]
 pub(crate) use names::dns;
+use refusals::Refusals;
 pub(crate) use security::{Security, is_handshake, refuse, refuse_greeting};
 pub(crate) use validity::Validity;
 
@@ -86,6 +92,7 @@ pub(crate) struct Tls {
     config: TlsConfig,
     challenges: Arc<Challenges>,
     current: ArcSwap<Configs>,
+    refusals: Refusals,
 }
 
 /// Whose port it is.
@@ -94,6 +101,17 @@ pub(crate) enum Port {
     Clients,
     Grpc,
     WebSocket,
+}
+
+impl Port {
+    /// The transport, as logs and metrics call it; that of clients has none.
+    fn transport(self) -> &'static str {
+        match self {
+            Self::Clients => "http",
+            Self::Grpc => grpc::TRANSPORT,
+            Self::WebSocket => ws_bridge::server::TRANSPORT,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -112,7 +130,7 @@ impl Tls {
     pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
         let challenges = Arc::default();
         let current = ArcSwap::from_pointee(Configs::read(&config, &challenges)?);
-        Ok(Self { config, challenges, current })
+        Ok(Self { config, challenges, current, refusals: Refusals::default() })
     }
 
     /// Reads the files again. If that fails nothing changes.
@@ -132,6 +150,11 @@ impl Tls {
     /// Until when the certificates are good, by a name that each is for.
     pub(crate) fn expiries(&self) -> BTreeMap<String, SystemTime> {
         self.current.load().certificates.expiries()
+    }
+
+    /// How many handshakes have failed because of the agent's certificate, by reason.
+    pub(crate) fn refusals(&self) -> Family<[(&'static str, &'static str); 1], Counter> {
+        self.refusals.counts()
     }
 
     /// What a new connection is spoken to with.

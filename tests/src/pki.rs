@@ -68,17 +68,32 @@ impl Pki {
 
     /// Signs a certificate for host names and addresses, and writes it to files called `file`. What was there is replaced.
     pub fn issue(&self, file: &str, names: &[&str]) -> Issued {
-        self.sign(file, "somebody", names)
+        self.sign(file, "somebody", names, |_params| {})
     }
 
     /// Signs a certificate whose subject is called `name`.
     pub fn issue_to(&self, name: &str) -> Issued {
-        self.sign(name, name, &[])
+        self.sign(name, name, &[], |_params| {})
     }
 
-    fn sign(&self, file: &str, subject: &str, names: &[&str]) -> Issued {
+    /// The same, good from `from` until `until`.
+    pub fn issue_for(&self, name: &str, from: SystemTime, until: SystemTime) -> Issued {
+        self.sign(name, name, &[], |params| {
+            params.not_before = from.into();
+            params.not_after = until.into();
+        })
+    }
+
+    fn sign(
+        &self,
+        file: &str,
+        subject: &str,
+        names: &[&str],
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
+        adjust(&mut params);
         params.distinguished_name.push(DnType::CommonName, subject);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -111,7 +111,9 @@ impl Security {
                 Some((Box::new(stream), channel))
             }
             Err(error) => {
-                debug!(%peer, %error, "no TLS handshake");
+                if let Self::Either(tls, port) | Self::Tls(tls, port) = &self {
+                    tls.refusals.failed(peer, port.transport(), &error);
+                }
                 None
             }
         }

@@ -1,6 +1,9 @@
 //! TLS on every port: who is shown which certificate, who is believed, and what of a connection that is broken off.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use crate::secured::{Streaming, certificate, host, secured};
 use agent::{ChannelBinding, Config as AgentConfig, GatewayTls, RunError};
@@ -48,6 +51,8 @@ over_every_transport![
 
 /// A host whose certificate the service has.
 const SEALED: &str = "shop.example.org";
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// A gateway and an agent that is online over TLS, to a service.
 struct Scene {
@@ -365,6 +370,14 @@ async fn an_agent_may_have_to_show_a_certificate(transport: Transport) {
     let foreign = stranger.issue_to(AGENT);
     let reason = refused(secure(transport, &gateway, nowhere, pki.trust_with(&foreign))).await;
     assert!(reason.contains("--client-ca"), "{reason}");
+    let now = SystemTime::now();
+    let expired = pki.issue_for(AGENT, now - 2 * HOUR, now - HOUR);
+    refused(secure(transport, &gateway, nowhere, pki.trust_with(&expired))).await;
+    let metrics = gateway.metrics().await;
+    // The stranger's authority has the name of ours.
+    for reason in ["missing", "bad_signature", "expired"] {
+        assert_eq!(metrics.refused_certificates(reason), 1, "{reason}");
+    }
     // Clients are not asked.
     pki.connect(&gateway, &host(), H1_ONLY).await.unwrap();
 }
