@@ -23,6 +23,7 @@ use rustls::{
     ServerConfig,
     crypto::CryptoProvider,
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::CertifiedKey,
 };
 
 use crate::{
@@ -116,6 +117,9 @@ impl Port {
 
 #[derive(Debug)]
 struct Configs {
+    /// In the order of the configuration, without those that were ordered.
+    given: Vec<Arc<CertifiedKey>>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
     certificates: Arc<Certificates>,
     clients: Arc<ServerConfig>,
     grpc: Arc<ServerConfig>,
@@ -133,13 +137,11 @@ impl Tls {
         Ok(Self { config, challenges, current, refusals: Refusals::default() })
     }
 
-    /// Reads the files again. If that fails nothing changes.
-    ///
-    /// # Errors
-    /// [`TlsFileError`].
-    pub(crate) fn reload(&self) -> Result<(), TlsFileError> {
-        self.current.store(Arc::new(Configs::read(&self.config, &self.challenges)?));
-        Ok(())
+    /// Reads the files again. Each that cannot be used leaves its certificate as it is, and is returned.
+    pub(crate) fn reload(&self) -> Vec<TlsFileError> {
+        let (renewed, errors) = self.current.load().renewed(&self.config, &self.challenges);
+        self.current.store(Arc::new(renewed));
+        errors
     }
 
     /// What an authority that looks for names is answered.
@@ -171,12 +173,41 @@ impl Tls {
 impl Configs {
     fn read(config: &TlsConfig, challenges: &Arc<Challenges>) -> Result<Self, TlsFileError> {
         let provider = cli::provider();
-        let mut all = files::certificates(&config.certificates, &provider)?;
-        all.extend(
-            config.acme.iter().flat_map(AcmeConfig::files).filter_map(|file| files::ordered(file, &provider)),
-        );
-        let certificates = Arc::new(Certificates::new(all, Arc::clone(challenges)));
+        let given = config.certificates.iter().map(|pair| files::certificate(pair, &provider));
+        let given = given.collect::<Result<_, _>>()?;
         let verifier = verifier(config, &provider)?;
+        Ok(Self::new(config, challenges, given, verifier))
+    }
+
+    /// What it is after the files have changed. What cannot be read stays as it was.
+    fn renewed(&self, config: &TlsConfig, challenges: &Arc<Challenges>) -> (Self, Vec<TlsFileError>) {
+        let provider = cli::provider();
+        let mut errors = Vec::new();
+        let mut given = self.given.clone();
+        for (last, pair) in given.iter_mut().zip(&config.certificates) {
+            match files::certificate(pair, &provider) {
+                Ok(now) => *last = now,
+                Err(error) => errors.push(error),
+            }
+        }
+        let verifier = verifier(config, &provider).unwrap_or_else(|error| {
+            errors.push(error);
+            self.verifier.clone()
+        });
+        (Self::new(config, challenges, given, verifier), errors)
+    }
+
+    fn new(
+        config: &TlsConfig,
+        challenges: &Arc<Challenges>,
+        given: Vec<Arc<CertifiedKey>>,
+        verifier: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Self {
+        let provider = cli::provider();
+        let ordered = config.acme.iter().flat_map(AcmeConfig::files);
+        let ordered = ordered.filter_map(|file| files::ordered(file, &provider));
+        let all = given.iter().cloned().chain(ordered).collect();
+        let certificates = Arc::new(Certificates::new(all, Arc::clone(challenges)));
         let make = |alpn: &[&[u8]], verifier: Option<&Arc<dyn ClientCertVerifier>>| {
             let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
             let builder =
@@ -202,12 +233,14 @@ impl Configs {
         if config.acme.is_some() {
             clients.alpn_protocols.push(acme::ALPN.to_vec());
         }
-        Ok(Self {
+        Self {
             clients: Arc::new(clients),
             grpc: agents(&[b"h2"]),
             web_socket: agents(&[b"http/1.1"]),
             certificates,
-        })
+            given,
+            verifier,
+        }
     }
 }
 

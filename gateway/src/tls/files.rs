@@ -56,12 +56,12 @@ pub enum TlsFileError {
     },
 }
 
-/// Reads certificates with their keys.
-pub(super) fn certificates(
-    files: &[CertificateFiles],
+/// Reads a certificate with its key.
+pub(super) fn certificate(
+    files: &CertificateFiles,
     provider: &CryptoProvider,
-) -> Result<Vec<Arc<CertifiedKey>>, TlsFileError> {
-    files.iter().map(|files| pair(files, provider).map(Arc::new)).collect()
+) -> Result<Arc<CertifiedKey>, TlsFileError> {
+    pair(files, provider).map(Arc::new)
 }
 
 /// Reads a certificate that was ordered. There may be none yet, and one that cannot be used is ordered again.

@@ -29,6 +29,7 @@ over_every_transport![
     a_body_that_ends_with_its_connection_ends_with_a_word,
     the_name_that_is_asked_for_decides_about_the_certificate,
     a_certificate_is_replaced_while_a_stream_runs,
+    a_broken_certificate_does_not_hold_up_the_others,
     another_host_than_that_of_the_certificate_is_a_421,
     a_proxy_that_is_trusted_may_ask_for_any_host,
     plain_http_is_told_to_speak_tls,
@@ -235,6 +236,28 @@ async fn a_certificate_is_replaced_while_a_stream_runs(transport: Transport) {
     eventually("the next certificate is shown", async || shown().await == *other.der).await;
 
     stream.finish(&scene.gateway).await;
+}
+
+async fn a_broken_certificate_does_not_hold_up_the_others(transport: Transport) {
+    let pki = Pki::new();
+    let [usual, shop] = [pki.usual(), pki.issue("shop", &["shop.example.org"])];
+    let tls = pki.config(&[&usual, &shop]);
+    let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
+    let service = Service::saying("well").await;
+    let scene = Scene::online(transport, service.addr(), pki, gateway).await;
+    let shown =
+        async |name: &str| certificate(&scene.pki.connect(&scene.gateway, name, H1_ONLY).await.unwrap());
+    let breakages: [&dyn Fn(); 2] = [&|| fs::write(&usual.files.cert, "no certificate").unwrap(), &|| {
+        fs::remove_file(&usual.files.cert).unwrap()
+    }];
+    for broken in breakages {
+        broken();
+        let renewed = scene.pki.issue("shop", &["shop.example.org"]);
+        eventually("the other one is new", async || shown("shop.example.org").await == *renewed.der).await;
+        assert_eq!(shown(&host()).await, *usual.der, "the last one that could be used");
+    }
+    let renewed = scene.pki.usual();
+    eventually("it is whole again", async || shown(&host()).await == *renewed.der).await;
 }
 
 async fn another_host_than_that_of_the_certificate_is_a_421(transport: Transport) {
