@@ -31,7 +31,7 @@ use crate::{
     grpc,
 };
 use certificates::Certificates;
-pub use files::TlsFileError;
+pub use files::{PemFlaw, TlsFileError};
 #[cfg(feature = "acme")]
 pub(crate) use files::{authorities, first, validity};
 pub(crate) use hello::{Hello, hello};
