@@ -60,9 +60,9 @@ impl Certificates {
     ///
     /// # Errors
     /// [`TlsFileError`].
-    pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
+    pub(crate) fn read(config: TlsConfig, hosts: Vec<String>) -> Result<Self, TlsFileError> {
         let files = config.files().into_iter().map(Followed::new).collect();
-        Ok(Self { tls: Arc::new(Tls::read(config)?), files })
+        Ok(Self { tls: Arc::new(Tls::read(config, hosts)?), files })
     }
 }
 

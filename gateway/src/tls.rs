@@ -8,6 +8,7 @@
 //! Invariant: only TLS 1.2 and 1.3, and nothing before the handshake is over (no 0-RTT).
 
 mod certificates;
+mod concerns;
 mod files;
 mod hello;
 mod names;
@@ -68,15 +69,21 @@ pub struct CertificateFiles {
 }
 
 impl TlsConfig {
-    /// Reads every file.
+    /// Reads every file. Warns in the log of what is odd in those that can be used: certificates that have expired or soon
+    /// will, or are not for any of `hosts`, which are [`Config::hosts`](crate::Config::hosts), and keys that everybody can
+    /// read.
     ///
     /// # Errors
     /// [`TlsFileError`] names the file that cannot be used.
-    pub fn check(&self) -> Result<(), TlsFileError> {
+    pub fn check(&self, hosts: &[String]) -> Result<(), TlsFileError> {
         if let Some(path) = self.acme.as_ref().and_then(|acme| acme.ca_file.as_ref()) {
             files::authorities(path)?;
         }
-        Configs::read(self, &Arc::default()).map(drop)
+        let configs = Configs::read(self, &Arc::default())?;
+        for (pair, certified) in self.certificates.iter().zip(&configs.given) {
+            concerns::warn_of(pair, certified, hosts);
+        }
+        Ok(())
     }
 
     /// The files, to be followed.
@@ -91,6 +98,8 @@ impl TlsConfig {
 #[derive(Debug)]
 pub(crate) struct Tls {
     config: TlsConfig,
+    /// What certificates should be for.
+    hosts: Vec<String>,
     challenges: Arc<Challenges>,
     current: ArcSwap<Configs>,
     refusals: Refusals,
@@ -127,19 +136,26 @@ struct Configs {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files. `hosts` are those that certificates should be for.
     ///
     /// # Errors
     /// [`TlsFileError`].
-    pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
+    pub(crate) fn read(config: TlsConfig, hosts: Vec<String>) -> Result<Self, TlsFileError> {
         let challenges = Arc::default();
         let current = ArcSwap::from_pointee(Configs::read(&config, &challenges)?);
-        Ok(Self { config, challenges, current, refusals: Refusals::default() })
+        Ok(Self { config, hosts, challenges, current, refusals: Refusals::default() })
     }
 
     /// Reads the files again. Each that cannot be used leaves its certificate as it is, and is returned.
     pub(crate) fn reload(&self) -> Vec<TlsFileError> {
-        let (renewed, errors) = self.current.load().renewed(&self.config, &self.challenges);
+        let last = self.current.load();
+        let (renewed, errors) = last.renewed(&self.config, &self.challenges);
+        let changed = last.given.iter().zip(&renewed.given).map(|(last, now)| last.cert != now.cert);
+        for ((pair, certified), changed) in self.config.certificates.iter().zip(&renewed.given).zip(changed) {
+            if changed {
+                concerns::warn_of(pair, certified, &self.hosts);
+            }
+        }
         self.current.store(Arc::new(renewed));
         errors
     }
