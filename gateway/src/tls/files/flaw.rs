@@ -12,8 +12,10 @@ pub enum PemFlaw {
     Cut,
     /// It is DER or PKCS #12.
     Binary,
-    /// It begins with a byte order mark.
+    /// It is UTF-8 behind a byte order mark.
     ByteOrderMark,
+    /// It is UTF-16.
+    Utf16,
     /// Lines that begin a section do not begin at the margin.
     Indented,
 }
@@ -21,13 +23,14 @@ pub enum PemFlaw {
 impl PemFlaw {
     /// What would be passed over in silence: another section of the file would be taken for the first.
     pub(super) fn hidden(content: &[u8]) -> Option<Self> {
-        let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
         let is_indented = |line: &[u8]| {
             line.first().is_some_and(u8::is_ascii_whitespace)
                 && line.trim_ascii_start().starts_with(b"-----BEGIN ")
         };
-        if marks.iter().any(|mark| content.starts_with(mark)) {
+        if content.starts_with(b"\xef\xbb\xbf") {
             Some(Self::ByteOrderMark)
+        } else if content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
+            Some(Self::Utf16)
         } else if content.split(|byte| *byte == b'\n').any(is_indented) {
             Some(Self::Indented)
         } else {
@@ -63,10 +66,9 @@ impl PemFlaw {
                  openssl {command} -inform DER -in {path} -out NEW.pem, or openssl pkcs12 -nodes -in {path} -out NEW.pem"
             ),
             Self::ByteOrderMark => {
-                format!(
-                    "it begins with a byte order mark; write it without: openssl {command} -in {path} -out NEW.pem, or save it as ASCII"
-                )
+                format!("it begins with a byte order mark; write it without: tail -c +4 {path} > NEW.pem")
             }
+            Self::Utf16 => format!("it is UTF-16; convert it: iconv -f UTF-16 -t ASCII {path} > NEW.pem"),
             Self::Indented => format!(
                 "its lines are indented, and BEGIN must stand at the margin: sed 's/^[[:blank:]]*//' {path} > NEW.pem"
             ),
@@ -97,6 +99,7 @@ mod tests {
         }
         let marked = [b"\xef\xbb\xbf", whole.as_bytes()].concat();
         assert_eq!(PemFlaw::hidden(&marked), Some(PemFlaw::ByteOrderMark));
+        assert_eq!(PemFlaw::hidden(b"\xff\xfe-\0-\0"), Some(PemFlaw::Utf16));
         let indented = format!("  {}", whole.replace('\n', "\n  "));
         assert_eq!(PemFlaw::hidden(indented.as_bytes()), Some(PemFlaw::Indented));
     }
