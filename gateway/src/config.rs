@@ -81,6 +81,12 @@ impl fmt::Debug for PolicySource {
 }
 
 impl Config {
+    /// Where clients and agents look for this gateway, at these names or below them: what its certificates should be for.
+    pub fn hosts(&self) -> Vec<String> {
+        let own = self.domains.iter().chain(&self.audiences).map(String::as_str);
+        own.chain(self.edge.policies.hosts().names()).map(str::to_owned).collect()
+    }
+
     /// A gateway on free ports of loopback, which knows no tokens and asks nothing of clients.
     pub fn on_loopback(gateway_id: &str, domain: &str) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));

@@ -79,6 +79,11 @@ impl Metrics {
         let requests = Arc::new(RequestMetrics::register(&mut registry));
         let connections = ConnectionMetrics::register(&mut registry);
         if let Some(tls) = tls {
+            registry.register(
+                "client_certificates_refused",
+                "TLS handshakes that failed because of the agent's certificate, by reason",
+                tls.refusals(),
+            );
             registry.register_collector(Box::new(Expiries(tls)));
         }
         Self { registry, sessions, requests, connections }

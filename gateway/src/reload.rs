@@ -22,6 +22,8 @@ use crate::{
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// How many times in a row a file may be missing while it is replaced.
+const ABSENCES: u32 = 4;
 
 /// Reads a token file and the master key, and remembers what the file looked like before: a change that comes in between
 /// is seen later.
@@ -58,9 +60,9 @@ impl Certificates {
     ///
     /// # Errors
     /// [`TlsFileError`].
-    pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
+    pub(crate) fn read(config: TlsConfig, hosts: Vec<String>) -> Result<Self, TlsFileError> {
         let files = config.files().into_iter().map(Followed::new).collect();
-        Ok(Self { tls: Arc::new(Tls::read(config)?), files })
+        Ok(Self { tls: Arc::new(Tls::read(config, hosts)?), files })
     }
 }
 
@@ -69,12 +71,14 @@ impl Certificates {
 pub(crate) struct Followed {
     path: PathBuf,
     last: Option<Fingerprint>,
+    /// How many times in a row it was missing.
+    absences: u32,
 }
 
 impl Followed {
     /// Remembers how a file looks that is about to be read.
     fn new(path: PathBuf) -> Self {
-        Self { last: Fingerprint::of(&path).ok(), path }
+        Self { last: Fingerprint::of(&path).ok(), path, absences: 0 }
     }
 
     /// Waits until the file looks otherwise.
@@ -90,10 +94,19 @@ impl Followed {
     /// Whether the file looks otherwise than the last time.
     fn has_changed(&mut self) -> bool {
         // A file that is missing for a moment is being replaced.
-        let Ok(now) = Fingerprint::of(&self.path) else { return false };
+        let Ok(now) = Fingerprint::of(&self.path) else {
+            self.absences = self.absences.saturating_add(1);
+            return false;
+        };
+        self.absences = 0;
         let changed = self.last.as_ref() != Some(&now);
         self.last = Some(now);
         changed
+    }
+
+    /// Whether, of a file that was there, it is clear by now that nobody is replacing it. Says so once.
+    fn has_gone(&self) -> bool {
+        self.last.is_some() && self.absences == ABSENCES
     }
 }
 
@@ -134,20 +147,20 @@ fn clock() -> i64 {
     time::millis(SystemTime::now())
 }
 
-/// Reads certificates and keys again whenever one of their files changes, for ever. Files that cannot be used, or do not
-/// belong together yet, change nothing.
+/// Reads certificates and keys again whenever one of their files changes or has gone, for ever. A certificate whose files
+/// cannot be used, or do not belong together yet, stays as it is; the others change.
 pub(crate) async fn follow_certificates(certificates: Certificates) {
     let Certificates { tls, mut files } = certificates;
     loop {
         tokio::time::sleep(INTERVAL).await;
         // All are looked at, so that what changes together is read once.
-        if files.iter_mut().fold(false, |any, file| file.has_changed() | any) {
-            match tls.reload() {
-                Ok(()) => info!("certificates reloaded; new connections see them"),
-                Err(error) => {
-                    error!(%error, "a file of TLS changed but cannot be used; the old ones stay in use");
-                }
+        if files.iter_mut().fold(false, |any, file| file.has_changed() | file.has_gone() | any) {
+            let errors = tls.reload();
+            for error in &errors {
+                error!(%error, "a file of TLS changed but cannot be used; what it held before stays in use");
             }
+            let kept = errors.len();
+            info!(kept, "certificates reloaded; new connections see them");
         }
     }
 }
@@ -197,5 +210,32 @@ impl Fingerprint {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_stays_away_has_gone_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cert.pem");
+        let mut never = Followed::new(path.clone());
+        fs::write(&path, "one").unwrap();
+        let mut file = Followed::new(path.clone());
+        let mut look = || (file.has_changed(), file.has_gone());
+        assert_eq!(look(), (false, false));
+        for round in ["one", "another"] {
+            fs::remove_file(&path).unwrap();
+            let gone: Vec<_> = (0..10).map(|_| look()).filter(|seen| *seen != (false, false)).collect();
+            assert_eq!(gone, [(false, true)], "{round}");
+            fs::write(&path, "another").unwrap();
+            assert_eq!(look(), (true, false), "{round}: it is back");
+        }
+        fs::remove_file(&path).unwrap();
+        for _ in 0..10 {
+            assert!(!never.has_changed() && !never.has_gone(), "what never was cannot go");
+        }
     }
 }

@@ -158,7 +158,8 @@ impl Gateway {
         if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
             acme.cache().prepare()?;
         }
-        let certificates = config.tls.clone().map(Certificates::read).transpose()?;
+        let certificates = config.tls.clone().map(|tls| Certificates::read(tls, config.hosts()));
+        let certificates = certificates.transpose()?;
         let life = Life::default();
         Ok(Self { config, authenticator, ports, predecessor: None, life, certificates, tokens: None })
     }

@@ -8,30 +8,38 @@
 //! Invariant: only TLS 1.2 and 1.3, and nothing before the handshake is over (no 0-RTT).
 
 mod certificates;
+mod concerns;
 mod files;
 mod hello;
 mod names;
+mod refusals;
 mod security;
 mod validity;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use rustls::{
     ServerConfig,
     crypto::CryptoProvider,
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::CertifiedKey,
 };
 
-use crate::acme::{self, AcmeConfig, Challenges};
+use crate::{
+    acme::{self, AcmeConfig, Challenges},
+    grpc,
+};
 use certificates::Certificates;
-pub use files::TlsFileError;
+pub use files::{PemFlaw, TlsFileError};
 #[cfg(feature = "acme")]
 pub(crate) use files::{authorities, first, validity};
 pub(crate) use hello::{Hello, hello};
 #[cfg(feature = "acme")]
 pub(crate) use names::dns;
-pub(crate) use security::{Security, is_handshake, refuse};
+use refusals::Refusals;
+pub(crate) use security::{Security, is_handshake, refuse, refuse_greeting};
 pub(crate) use validity::Validity;
 
 /// How a gateway speaks TLS.
@@ -61,15 +69,21 @@ pub struct CertificateFiles {
 }
 
 impl TlsConfig {
-    /// Reads every file.
+    /// Reads every file. Warns in the log of what is odd in those that can be used: certificates that have expired or soon
+    /// will, or are not for any of `hosts`, which are [`Config::hosts`](crate::Config::hosts), and keys that everybody can
+    /// read.
     ///
     /// # Errors
     /// [`TlsFileError`] names the file that cannot be used.
-    pub fn check(&self) -> Result<(), TlsFileError> {
+    pub fn check(&self, hosts: &[String]) -> Result<(), TlsFileError> {
         if let Some(path) = self.acme.as_ref().and_then(|acme| acme.ca_file.as_ref()) {
             files::authorities(path)?;
         }
-        Configs::read(self, &Arc::default()).map(drop)
+        let configs = Configs::read(self, &Arc::default())?;
+        for (pair, certified) in self.certificates.iter().zip(&configs.given) {
+            concerns::warn_of(pair, certified, hosts);
+        }
+        Ok(())
     }
 
     /// The files, to be followed.
@@ -84,8 +98,11 @@ impl TlsConfig {
 #[derive(Debug)]
 pub(crate) struct Tls {
     config: TlsConfig,
+    /// What certificates should be for.
+    hosts: Vec<String>,
     challenges: Arc<Challenges>,
     current: ArcSwap<Configs>,
+    refusals: Refusals,
 }
 
 /// Whose port it is.
@@ -96,8 +113,22 @@ pub(crate) enum Port {
     WebSocket,
 }
 
+impl Port {
+    /// The transport, as logs and metrics call it; that of clients has none.
+    fn transport(self) -> &'static str {
+        match self {
+            Self::Clients => "http",
+            Self::Grpc => grpc::TRANSPORT,
+            Self::WebSocket => ws_bridge::server::TRANSPORT,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Configs {
+    /// In the order of the configuration, without those that were ordered.
+    given: Vec<Arc<CertifiedKey>>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
     certificates: Arc<Certificates>,
     clients: Arc<ServerConfig>,
     grpc: Arc<ServerConfig>,
@@ -105,23 +136,28 @@ struct Configs {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files. `hosts` are those that certificates should be for.
     ///
     /// # Errors
     /// [`TlsFileError`].
-    pub(crate) fn read(config: TlsConfig) -> Result<Self, TlsFileError> {
+    pub(crate) fn read(config: TlsConfig, hosts: Vec<String>) -> Result<Self, TlsFileError> {
         let challenges = Arc::default();
         let current = ArcSwap::from_pointee(Configs::read(&config, &challenges)?);
-        Ok(Self { config, challenges, current })
+        Ok(Self { config, hosts, challenges, current, refusals: Refusals::default() })
     }
 
-    /// Reads the files again. If that fails nothing changes.
-    ///
-    /// # Errors
-    /// [`TlsFileError`].
-    pub(crate) fn reload(&self) -> Result<(), TlsFileError> {
-        self.current.store(Arc::new(Configs::read(&self.config, &self.challenges)?));
-        Ok(())
+    /// Reads the files again. Each that cannot be used leaves its certificate as it is, and is returned.
+    pub(crate) fn reload(&self) -> Vec<TlsFileError> {
+        let last = self.current.load();
+        let (renewed, errors) = last.renewed(&self.config, &self.challenges);
+        let changed = last.given.iter().zip(&renewed.given).map(|(last, now)| last.cert != now.cert);
+        for ((pair, certified), changed) in self.config.certificates.iter().zip(&renewed.given).zip(changed) {
+            if changed {
+                concerns::warn_of(pair, certified, &self.hosts);
+            }
+        }
+        self.current.store(Arc::new(renewed));
+        errors
     }
 
     /// What an authority that looks for names is answered.
@@ -132,6 +168,11 @@ impl Tls {
     /// Until when the certificates are good, by a name that each is for.
     pub(crate) fn expiries(&self) -> BTreeMap<String, SystemTime> {
         self.current.load().certificates.expiries()
+    }
+
+    /// How many handshakes have failed because of the agent's certificate, by reason.
+    pub(crate) fn refusals(&self) -> Family<[(&'static str, &'static str); 1], Counter> {
+        self.refusals.counts()
     }
 
     /// What a new connection is spoken to with.
@@ -148,12 +189,41 @@ impl Tls {
 impl Configs {
     fn read(config: &TlsConfig, challenges: &Arc<Challenges>) -> Result<Self, TlsFileError> {
         let provider = cli::provider();
-        let mut all = files::certificates(&config.certificates, &provider)?;
-        all.extend(
-            config.acme.iter().flat_map(AcmeConfig::files).filter_map(|file| files::ordered(file, &provider)),
-        );
-        let certificates = Arc::new(Certificates::new(all, Arc::clone(challenges)));
+        let given = config.certificates.iter().map(|pair| files::certificate(pair, &provider));
+        let given = given.collect::<Result<_, _>>()?;
         let verifier = verifier(config, &provider)?;
+        Ok(Self::new(config, challenges, given, verifier))
+    }
+
+    /// What it is after the files have changed. What cannot be read stays as it was.
+    fn renewed(&self, config: &TlsConfig, challenges: &Arc<Challenges>) -> (Self, Vec<TlsFileError>) {
+        let provider = cli::provider();
+        let mut errors = Vec::new();
+        let mut given = self.given.clone();
+        for (last, pair) in given.iter_mut().zip(&config.certificates) {
+            match files::certificate(pair, &provider) {
+                Ok(now) => *last = now,
+                Err(error) => errors.push(error),
+            }
+        }
+        let verifier = verifier(config, &provider).unwrap_or_else(|error| {
+            errors.push(error);
+            self.verifier.clone()
+        });
+        (Self::new(config, challenges, given, verifier), errors)
+    }
+
+    fn new(
+        config: &TlsConfig,
+        challenges: &Arc<Challenges>,
+        given: Vec<Arc<CertifiedKey>>,
+        verifier: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Self {
+        let provider = cli::provider();
+        let ordered = config.acme.iter().flat_map(AcmeConfig::files);
+        let ordered = ordered.filter_map(|file| files::ordered(file, &provider));
+        let all = given.iter().cloned().chain(ordered).collect();
+        let certificates = Arc::new(Certificates::new(all, Arc::clone(challenges)));
         let make = |alpn: &[&[u8]], verifier: Option<&Arc<dyn ClientCertVerifier>>| {
             let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
             let builder =
@@ -170,18 +240,23 @@ impl Configs {
             let mut config = make(alpn, verifier.as_ref());
             // Without it the exporter of TLS 1.2 binds nothing (RFC 9266, section 3).
             config.require_ems = true;
+            // Who resumes shows no certificate: one that has expired, or whose authority was taken away, would go on.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
             Arc::new(config)
         };
         let mut clients = make(&[b"h2", b"http/1.1"], None);
         if config.acme.is_some() {
             clients.alpn_protocols.push(acme::ALPN.to_vec());
         }
-        Ok(Self {
+        Self {
             clients: Arc::new(clients),
             grpc: agents(&[b"h2"]),
             web_socket: agents(&[b"http/1.1"]),
             certificates,
-        })
+            given,
+            verifier,
+        }
     }
 }
 

@@ -273,6 +273,35 @@ fn a_token_file_that_others_can_read_is_warned_about() {
 }
 
 #[test]
+fn certificates_that_will_not_work_are_warned_about() {
+    let directory = Directory::new("concerns");
+    let tokens = directory.file("tokens.toml", "");
+    fs::set_permissions(&tokens, fs::Permissions::from_mode(0o600)).unwrap();
+    let warned = |name: &str, years: [i32; 2], mode| {
+        let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        [params.not_before, params.not_after] = years.map(|year| rcgen::date_time_ymd(year, 1, 1));
+        let key = rcgen::KeyPair::generate().unwrap();
+        let cert = directory.file("cert.pem", &params.self_signed(&key).unwrap().pem());
+        let key = directory.file("key.pem", &key.serialize_pem());
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let validate = ["validate", "--domain", "example.com", "--tokens", &tokens];
+        let (code, _, stderr) = run(&[&validate[..], &["--tls-cert", &cert, "--tls-key", &key]].concat());
+        assert_eq!(code, Some(0), "{stderr}");
+        stderr
+    };
+    let good = ("*.example.com", [2020, 4000], 0o640);
+    assert_eq!(warned(good.0, good.1, good.2), "");
+    let expired = warned(good.0, [2019, 2020], good.2);
+    for part in ["WARN", "has expired", "cert.pem", "*.example.com", "2020-01-01T00:00:00Z"] {
+        assert!(expired.contains(part), "{part}: {expired}");
+    }
+    assert!(warned(good.0, [3999, 4000], good.2).contains("is not valid yet"));
+    assert!(warned("elsewhere.example", good.1, good.2).contains("for no host that this gateway serves"));
+    let exposed = warned(good.0, good.1, 0o644);
+    assert!(exposed.contains("key.pem") && exposed.contains("chmod o="), "{exposed}");
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     for arguments in
         [&["completions", "bash"][..], &["completions", "zsh"], &["man"], &["man", "token", "new"]]

@@ -63,6 +63,11 @@ impl Metrics {
         self.value(&format!("connect_rejections_total{{code=\"{code}\"}}"))
     }
 
+    /// Handshakes that failed because of the agent's certificate.
+    pub fn refused_certificates(&self, reason: &str) -> u64 {
+        self.value(&format!("client_certificates_refused_total{{reason=\"{reason}\"}}"))
+    }
+
     /// Sessions that were closed for what their agent did.
     pub fn violations(&self) -> u64 {
         self.value("session_violations_total")

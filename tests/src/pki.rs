@@ -13,7 +13,7 @@ use rcgen::{
     PublicKeyData, SignatureAlgorithm,
 };
 use rustls::{
-    ClientConfig, RootCertStore,
+    ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion,
     crypto::ring,
     pki_types::{CertificateDer, ServerName},
 };
@@ -68,7 +68,7 @@ impl Pki {
 
     /// Signs a certificate for host names and addresses, and writes it to files called `file`. What was there is replaced.
     pub fn issue(&self, file: &str, names: &[&str]) -> Issued {
-        self.sign(file, "somebody", names)
+        self.sign(file, "somebody", names, |_params| {})
     }
 
     /// A certificate that signed itself and is marked as an authority's, as `openssl req -x509` makes it.
@@ -83,12 +83,27 @@ impl Pki {
 
     /// Signs a certificate whose subject is called `name`.
     pub fn issue_to(&self, name: &str) -> Issued {
-        self.sign(name, name, &[])
+        self.sign(name, name, &[], |_params| {})
     }
 
-    fn sign(&self, file: &str, subject: &str, names: &[&str]) -> Issued {
+    /// The same, good from `from` until `until`.
+    pub fn issue_for(&self, name: &str, from: SystemTime, until: SystemTime) -> Issued {
+        self.sign(name, name, &[], |params| {
+            params.not_before = from.into();
+            params.not_after = until.into();
+        })
+    }
+
+    fn sign(
+        &self,
+        file: &str,
+        subject: &str,
+        names: &[&str],
+        adjust: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(names).unwrap();
+        adjust(&mut params);
         params.distinguished_name.push(DnType::CommonName, subject);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -142,10 +157,23 @@ impl Pki {
 
     /// How clients speak TLS that trust this authority.
     pub fn client(&self, alpn: &[&str]) -> Arc<ClientConfig> {
+        self.client_with(ALL_VERSIONS, alpn)
+    }
+
+    /// The same, in one version of TLS.
+    pub fn client_of(&self, version: &'static SupportedProtocolVersion, alpn: &[&str]) -> Arc<ClientConfig> {
+        self.client_with(&[version], alpn)
+    }
+
+    fn client_with(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&str],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = builder.with_protocol_versions(versions).unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         Arc::new(config)

@@ -61,6 +61,9 @@ impl Checked {
             reuse_port: settings.reuse_port.unwrap_or(false),
         };
         distinct(&config)?;
+        if let Some(tls) = &config.tls {
+            tls.check(&config.hosts())?;
+        }
         Ok(Self {
             config,
             threads: threads(settings.threads)?,

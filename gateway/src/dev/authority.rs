@@ -1,6 +1,13 @@
 //! Certificates for one run: an authority that nobody knew before, and that is forgotten behind it.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    fs::{self, OpenOptions, Permissions},
+    io::{self, Write as _},
+    net::SocketAddr,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use proto::AgentId;
 use rcgen::{
@@ -42,13 +49,15 @@ impl Authority {
         let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
         params.distinguished_name.push(DnType::CommonName, "indranet dev mode");
         let certificate = params.signed_by(&key, &issuer.0)?;
-        let directory = tempfile::Builder::new().prefix("indranet-dev-").tempdir()?;
+        let directory = tempfile::Builder::new()
+            .prefix("indranet-dev-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
         let authority = Self { directory, certificate: issuer.1.der().clone() };
         let CertificateFiles { cert, key: key_file } = authority.files();
         fs::write(authority.ca_file(), issuer.1.pem())?;
         fs::write(cert, certificate.pem())?;
-        // The directory is its owner's only.
-        fs::write(key_file, key.serialize_pem())?;
+        write_secret(&key_file, &key.serialize_pem())?;
         Ok(authority)
     }
 
@@ -94,4 +103,22 @@ fn issuer() -> Result<(Issuer<'static, KeyPair>, Certificate), rcgen::Error> {
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     Ok((Issuer::new(params, key), certificate))
+}
+
+/// Makes a file that nobody but its owner can read, whatever the umask leaves to others.
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_its_owners_only() {
+        let authority = Authority::new(&[]).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(authority.directory.path()), 0o700);
+        assert_eq!(mode(&authority.files().key), 0o600);
+    }
 }

@@ -109,6 +109,11 @@ impl Hosts {
         self.below.get(name)
     }
 
+    /// All names, and those that others are below.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.exactly.keys().chain(self.below.keys()).map(String::as_str)
+    }
+
     /// The names that an agent has as a whole.
     pub(crate) fn of<'a>(&'a self, agent_id: &'a AgentId) -> impl Iterator<Item = &'a str> {
         self.exactly.iter().filter(move |(_, owner)| *owner == agent_id).map(|(name, _)| name.as_str())

@@ -106,21 +106,38 @@ async fn begin(
         tls::refuse(stream).await;
         return None;
     }
-    if ingress.edge.rules().passes_through()
-        && let Some(name) = asked_for(&mut stream, &mut read).await?
-        && let Some(agent_id) = ingress.edge.rules().sealed(&name).cloned()
-    {
-        return Some(Start::Sealed(Sealed { stream, read: read.freeze(), name, agent_id, client }));
+    if ingress.edge.rules().passes_through() {
+        let name = match asked_for(&mut stream, &mut read).await? {
+            Asked::For(name) => name,
+            Asked::TooMuch => {
+                debug!(peer = %client.addr, "a greeting that is too long to be looked at");
+                tls::refuse_greeting(stream).await;
+                return None;
+            }
+        };
+        if let Some(name) = name
+            && let Some(agent_id) = ingress.edge.rules().sealed(&name).cloned()
+        {
+            return Some(Start::Sealed(Sealed { stream, read: read.freeze(), name, agent_id, client }));
+        }
     }
     secured(Rewound::new(read.freeze(), stream), client, security).await.map(Start::Http)
 }
 
-/// The name that a client asks for. A greeting that is none is answered by whoever opens it.
-async fn asked_for(stream: &mut TcpStream, read: &mut BytesMut) -> Option<Option<String>> {
+/// What a client's greeting asks for.
+enum Asked {
+    /// The name, if there is one. A greeting that is none is answered by whoever opens it.
+    For(Option<String>),
+    /// It may be for an agent, but nobody waits for its end.
+    TooMuch,
+}
+
+async fn asked_for(stream: &mut TcpStream, read: &mut BytesMut) -> Option<Asked> {
     loop {
         match tls::hello(read) {
-            Hello::Name(name) => return Some(name),
-            Hello::Malformed => return Some(None),
+            Hello::Name(name) => return Some(Asked::For(name)),
+            Hello::Malformed => return Some(Asked::For(None)),
+            Hello::TooLong => return Some(Asked::TooMuch),
             Hello::NeedMore => {}
         }
         if fill(stream, read).await? == 0 {

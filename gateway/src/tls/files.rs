@@ -1,4 +1,8 @@
+mod flaw;
+mod key_kind;
+
 use std::{
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -8,60 +12,92 @@ use rustls::{
     crypto::CryptoProvider,
     pki_types::{
         CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject as _},
+        pem::{self, PemObject},
     },
     sign::CertifiedKey,
 };
-
 use tracing::warn;
+use zeroize::Zeroizing;
 
 use super::CertificateFiles;
 #[cfg(feature = "acme")]
 use super::Validity;
+pub use flaw::PemFlaw;
+
+/// What may be in a file.
+const CERTIFICATES: &str = "certificates";
+const KEY: &str = "a private key";
 
 /// Why a file cannot be used for TLS. What is in it is not repeated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsFileError {
     /// It cannot be read, or is no PEM.
-    #[error("cannot read {what} from {}: {source}", path.display())]
+    #[error("cannot read {what} from {}: {cause}", path.display())]
     Read {
         /// What should be in it.
         what: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: pem::Error,
+        cause: pem::Error,
+    },
+    /// It is in another form than that which is read.
+    #[error("cannot read {what} from {}: {}", path.display(), flaw.remedy(path, what))]
+    Flawed {
+        /// What should be in it.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// In which form it is.
+        flaw: PemFlaw,
     },
     /// There is no certificate in it.
     #[error("there is no certificate in {}; it must hold one or more in PEM (BEGIN CERTIFICATE)", .0.display())]
     Empty(PathBuf),
-    /// The key is of a kind that is not known, or another certificate's.
-    #[error("{} and {} are no pair: {source}; the key must be the certificate's own, which stands first", cert.display(), key.display())]
+    /// There is no key in it.
+    #[error("there is no private key in {}; it must hold one in PEM (BEGIN PRIVATE KEY)", .0.display())]
+    NoKey(PathBuf),
+    /// The key is of a kind that cannot be used.
+    #[error(
+        "the key in {} cannot be used: it is {kind}, and RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519 is \
+         needed; make one with `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out NEW.key`, and get a \
+         certificate for that",
+        path.display()
+    )]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What it is called.
+        kind: String,
+    },
+    /// The key is another certificate's.
+    #[error(
+        "{} and {} are no pair; the key must be that of the certificate which stands first in its file, before its chain",
+        cert.display(), key.display()
+    )]
     Pair {
         /// The file with the certificate.
         cert: PathBuf,
         /// The file with the key.
         key: PathBuf,
-        /// What is wrong with them.
-        source: rustls::Error,
     },
     /// A certificate in it is none.
-    #[error("{} holds a certificate that cannot be used: {source}", path.display())]
+    #[error("{} holds a certificate that cannot be used: {cause}", path.display())]
     Certificate {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: rustls::Error,
+        cause: rustls::Error,
     },
 }
 
-/// Reads certificates with their keys.
-pub(super) fn certificates(
-    files: &[CertificateFiles],
+/// Reads a certificate with its key.
+pub(super) fn certificate(
+    files: &CertificateFiles,
     provider: &CryptoProvider,
-) -> Result<Vec<Arc<CertifiedKey>>, TlsFileError> {
-    files.iter().map(|files| pair(files, provider).map(Arc::new)).collect()
+) -> Result<Arc<CertifiedKey>, TlsFileError> {
+    pair(files, provider).map(Arc::new)
 }
 
 /// Reads a certificate that was ordered. There may be none yet, and one that cannot be used is ordered again.
@@ -95,31 +131,96 @@ fn both(file: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileE
 fn pair(files: &CertificateFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {
     let CertificateFiles { cert, key } = files;
     let chain = chain(cert)?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsFileError::Read {
-        what: "a private key",
-        path: key.clone(),
-        source,
-    })?;
-    CertifiedKey::from_der(chain, secret, provider).map_err(|source| TlsFileError::Pair {
-        cert: cert.clone(),
-        key: key.clone(),
-        source,
+    let secret = secret(key)?;
+    CertifiedKey::from_der(chain, secret.clone_key(), provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsFileError::Pair { cert: cert.clone(), key: key.clone() },
+        cause @ rustls::Error::InvalidCertificate(_) => {
+            TlsFileError::Certificate { path: cert.clone(), cause }
+        }
+        _ => TlsFileError::Key { path: key.clone(), kind: key_kind::kind(&secret) },
     })
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
-    let unreadable = |source| TlsFileError::Read { what: "certificates", path: path.to_owned(), source };
-    let certificates = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(unreadable)?;
+    let certificates: Vec<_> = sections(path, CERTIFICATES)?;
     if certificates.is_empty() { Err(TlsFileError::Empty(path.to_owned())) } else { Ok(certificates) }
+}
+
+fn secret(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFileError> {
+    let keys: Vec<_> = sections(path, KEY)?;
+    keys.into_iter().next().ok_or_else(|| TlsFileError::NoKey(path.to_owned()))
+}
+
+/// All of one kind that a file holds.
+fn sections<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, TlsFileError> {
+    let unreadable = |cause| TlsFileError::Read { what, path: path.to_owned(), cause };
+    let flawed = |flaw| TlsFileError::Flawed { what, path: path.to_owned(), flaw };
+    let content = fs::read(path).map(Zeroizing::new).map_err(|error| unreadable(pem::Error::Io(error)))?;
+    if let Some(flaw) = PemFlaw::hidden(&content) {
+        return Err(flawed(flaw));
+    }
+    let read: Result<Vec<_>, _> = T::pem_slice_iter(&content).collect();
+    match (read, PemFlaw::of(&content)) {
+        (Ok(sections), _) if !sections.is_empty() => Ok(sections),
+        (_, Some(flaw)) => Err(flawed(flaw)),
+        (read, None) => read.map_err(unreadable),
+    }
 }
 
 /// Reads who signs the certificates of others.
 pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsFileError> {
     let mut roots = RootCertStore::empty();
     for certificate in chain(path)? {
-        let unusable = |source| TlsFileError::Certificate { path: path.to_owned(), source };
+        let unusable = |cause| TlsFileError::Certificate { path: path.to_owned(), cause };
         roots.add(certificate).map_err(unusable)?;
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{KeyPair, generate_simple_self_signed};
+
+    use super::*;
+
+    /// What is said of a certificate and a key with this content.
+    fn said(cert: &[u8], key: &[u8]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let files = CertificateFiles { cert: path("cert.pem"), key: path("key.pem") };
+        fs::write(&files.cert, cert).unwrap();
+        fs::write(&files.key, key).unwrap();
+        let error = certificate(&files, &cli::provider()).unwrap_err();
+        assert!(std::error::Error::source(&error).is_none(), "it would be told twice");
+        error.to_string().replace(&*directory.path().to_string_lossy(), "DIR")
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_remedy() {
+        let made = generate_simple_self_signed(["one.example".to_owned()]).unwrap();
+        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let other = KeyPair::generate().unwrap().serialize_pem();
+        let encrypted = key.replace(" PRIVATE", " ENCRYPTED PRIVATE");
+        let half = &key[..key.len() / 2];
+        let marked = format!("\u{feff}{cert}");
+        let indented = format!("  {}", cert.replace('\n', "\n  "));
+        let unknown =
+            key.replace("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEH", "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEI");
+        let [cert, key] = [cert.as_bytes(), key.as_bytes()];
+        for (cert, key, parts) in [
+            (cert, other.as_bytes(), ["DIR/cert.pem and DIR/key.pem are no pair", "stands first"]),
+            (cert, encrypted.as_bytes(), ["passphrase", "openssl pkey -in DIR/key.pem -out"]),
+            (cert, half.as_bytes(), ["from DIR/key.pem: its end is missing", "copy it again"]),
+            (cert, &made.signing_key.serialize_der(), ["is DER", "openssl pkey -inform DER -in DIR/key.pem"]),
+            (made.cert.der(), key, ["is DER", "openssl x509 -inform DER -in DIR/cert.pem"]),
+            (marked.as_bytes(), key, ["byte order mark", "tail -c +4 DIR/cert.pem >"]),
+            (indented.as_bytes(), key, ["indented", "sed 's/^[[:blank:]]*//' DIR/cert.pem"]),
+            (cert, cert, ["there is no private key in DIR/key.pem", "BEGIN PRIVATE KEY"]),
+            (key, key, ["there is no certificate in DIR/cert.pem", "BEGIN CERTIFICATE"]),
+            (cert, unknown.as_bytes(), ["the key in DIR/key.pem cannot be used: it is", "openssl genpkey"]),
+        ] {
+            let said = said(cert, key);
+            assert!(parts.iter().all(|part| said.contains(part)), "{parts:?}: {said}");
+        }
+    }
 }

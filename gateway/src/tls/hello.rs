@@ -1,6 +1,7 @@
 use rustls::server::Acceptor;
 
-/// The most that a client may say before its name is known.
+/// The most that a client may say before its name is known. Greetings are a few KiB at most, also with keys that are
+/// safe from quantum computers.
 const MAX_HELLO: usize = 32 * 1024;
 
 /// What the first bytes of a connection say, as far as they have come.
@@ -12,6 +13,8 @@ pub(crate) enum Hello {
     Name(Option<String>),
     /// No greeting of TLS.
     Malformed,
+    /// More than is waited for. Whom it asks for is not known, so that nobody may answer it.
+    TooLong,
 }
 
 /// Looks at a client's greeting without answering it.
@@ -30,7 +33,7 @@ pub(crate) fn hello(read: &[u8]) -> Hello {
             Err(_) => return Hello::Malformed,
         }
     }
-    if read.len() > MAX_HELLO { Hello::Malformed } else { Hello::NeedMore }
+    if read.len() > MAX_HELLO { Hello::TooLong } else { Hello::NeedMore }
 }
 
 #[cfg(test)]
@@ -65,5 +68,17 @@ mod tests {
     fn what_is_no_greeting_is_malformed() {
         assert_eq!(hello(b"\x16\x03\x01\x00\x05hello"), Hello::Malformed);
         assert_eq!(hello(b"GET / HTTP/1.1\r\n\r\n"), Hello::Malformed);
+    }
+
+    #[test]
+    fn a_greeting_that_is_too_long_is_no_malformed_one() {
+        // 60,000 bytes of a ClientHello in records as long as they may be.
+        let mut bytes = b"\x16\x03\x01\x40\x00\x01\x00\xea\x60".to_vec();
+        bytes.resize(5 + 0x4000, 0);
+        bytes.extend_from_slice(b"\x16\x03\x01\x40\x00");
+        bytes.resize(MAX_HELLO, 0);
+        assert_eq!(hello(&bytes), Hello::NeedMore);
+        bytes.push(0);
+        assert_eq!(hello(&bytes), Hello::TooLong);
     }
 }

@@ -20,6 +20,8 @@ const HANDSHAKE: u8 = 22;
 const SPEAK_TLS: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 46\r\n\
     connection: close\r\n\r\nThis port speaks TLS: ask with https or wss.\r\n";
+/// The alert `decode_error`: a message is longer than it may be (RFC 8446, section 6.2).
+const TOO_LONG: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
 /// For those words to arrive.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -109,7 +111,9 @@ impl Security {
                 Some((Box::new(stream), channel))
             }
             Err(error) => {
-                debug!(%peer, %error, "no TLS handshake");
+                if let Self::Either(tls, port) | Self::Tls(tls, port) = &self {
+                    tls.refusals.failed(peer, port.transport(), &error);
+                }
                 None
             }
         }
@@ -126,8 +130,17 @@ fn channel(stream: &TlsStream<TcpStream>) -> Channel {
 }
 
 /// Tells a client without TLS that it needs some, and closes the connection without destroying that answer.
-pub(crate) async fn refuse(mut stream: TcpStream) {
-    if stream.write_all(SPEAK_TLS).await.is_ok() {
+pub(crate) async fn refuse(stream: TcpStream) {
+    end(stream, SPEAK_TLS).await;
+}
+
+/// Tells a client that its greeting is too long, and closes the connection.
+pub(crate) async fn refuse_greeting(stream: TcpStream) {
+    end(stream, &TOO_LONG).await;
+}
+
+async fn end(mut stream: TcpStream, last_words: &[u8]) {
+    if stream.write_all(last_words).await.is_ok() {
         linger(&mut stream).await;
     }
 }

@@ -13,6 +13,10 @@ use gateway::{
 };
 use hyper::body::Incoming;
 use proto::Credential;
+use rustls::{
+    HandshakeKind,
+    version::{TLS12, TLS13},
+};
 use tests::{
     AGENT, Agent, DOMAIN, Gateway, H1_ONLY, H2, H2_ONLY, Issued, Message, Onward, Opener, Pki, Request,
     Service, Transport, Upstream, Wire, credential, eventually, grant, noise, over_every_transport,
@@ -29,6 +33,7 @@ over_every_transport![
     a_body_that_ends_with_its_connection_ends_with_a_word,
     the_name_that_is_asked_for_decides_about_the_certificate,
     a_certificate_is_replaced_while_a_stream_runs,
+    a_broken_certificate_does_not_hold_up_the_others,
     another_host_than_that_of_the_certificate_is_a_421,
     a_proxy_that_is_trusted_may_ask_for_any_host,
     plain_http_is_told_to_speak_tls,
@@ -43,16 +48,20 @@ over_every_transport![
     a_token_that_is_over_makes_nobody_suspect,
     the_port_of_clients_is_told_of,
     a_certificate_is_for_one_agent,
+    an_agents_handshake_is_never_resumed,
     somebody_who_opens_the_connection_is_noticed,
     a_proxy_that_ends_tls_is_told_of,
     an_agent_that_was_lied_to_about_tls_is_told_so,
     a_client_may_speak_tls_with_the_service_itself,
     tls_is_not_passed_to_an_agent_that_does_not_take_it,
     a_connection_that_is_passed_through_breaks_as_its_other_side_does,
+    a_greeting_that_is_too_long_is_nobodys,
 ];
 
 /// A host whose certificate the service has.
 const SEALED: &str = "shop.example.org";
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// A gateway and an agent that is online over TLS, to a service.
 struct Scene {
@@ -235,6 +244,28 @@ async fn a_certificate_is_replaced_while_a_stream_runs(transport: Transport) {
     eventually("the next certificate is shown", async || shown().await == *other.der).await;
 
     stream.finish(&scene.gateway).await;
+}
+
+async fn a_broken_certificate_does_not_hold_up_the_others(transport: Transport) {
+    let pki = Pki::new();
+    let [usual, shop] = [pki.usual(), pki.issue("shop", &["shop.example.org"])];
+    let tls = pki.config(&[&usual, &shop]);
+    let gateway = Gateway::start_with_config(|config| config.tls = Some(tls)).await;
+    let service = Service::saying("well").await;
+    let scene = Scene::online(transport, service.addr(), pki, gateway).await;
+    let shown =
+        async |name: &str| certificate(&scene.pki.connect(&scene.gateway, name, H1_ONLY).await.unwrap());
+    let breakages: [&dyn Fn(); 2] = [&|| fs::write(&usual.files.cert, "no certificate").unwrap(), &|| {
+        fs::remove_file(&usual.files.cert).unwrap()
+    }];
+    for broken in breakages {
+        broken();
+        let renewed = scene.pki.issue("shop", &["shop.example.org"]);
+        eventually("the other one is new", async || shown("shop.example.org").await == *renewed.der).await;
+        assert_eq!(shown(&host()).await, *usual.der, "the last one that could be used");
+    }
+    let renewed = scene.pki.usual();
+    eventually("it is whole again", async || shown(&host()).await == *renewed.der).await;
 }
 
 async fn another_host_than_that_of_the_certificate_is_a_421(transport: Transport) {
@@ -439,6 +470,14 @@ async fn an_agent_may_have_to_show_a_certificate(transport: Transport) {
     let foreign = stranger.issue_to(AGENT);
     let reason = refused(secure(transport, &gateway, nowhere, pki.trust_with(&foreign))).await;
     assert!(reason.contains("--client-ca"), "{reason}");
+    let now = SystemTime::now();
+    let expired = pki.issue_for(AGENT, now - 2 * HOUR, now - HOUR);
+    refused(secure(transport, &gateway, nowhere, pki.trust_with(&expired))).await;
+    let metrics = gateway.metrics().await;
+    // The stranger's authority has the name of ours.
+    for reason in ["missing", "bad_signature", "expired"] {
+        assert_eq!(metrics.refused_certificates(reason), 1, "{reason}");
+    }
     // Clients are not asked.
     pki.connect(&gateway, &host(), H1_ONLY).await.unwrap();
 }
@@ -455,6 +494,26 @@ async fn a_certificate_is_for_one_agent(transport: Transport) {
         assert!(reason.contains("agent_id_not_allowed"), "{reason}");
     }
     Agent::start_with(secure(transport, &gateway, nowhere, pki.trust())).online().await;
+}
+
+async fn an_agents_handshake_is_never_resumed(transport: Transport) {
+    let (pki, _usual, gateway) = secured(|_config| {}).await;
+    let alpn = if transport == Transport::Grpc { H2_ONLY } else { H1_ONLY };
+    for version in [&TLS12, &TLS13] {
+        let connector = tokio_rustls::TlsConnector::from(pki.client_of(version, alpn));
+        let again = async |addr| {
+            let tcp = TcpStream::connect(addr).await.unwrap();
+            let mut stream = connector.connect(host().try_into().unwrap(), tcp).await.unwrap();
+            let kind = stream.get_ref().1.handshake_kind();
+            // A ticket of TLS 1.3 comes before any answer.
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let _ = stream.read(&mut [0; 64]).await;
+            kind
+        };
+        for _ in 0..2 {
+            assert_eq!(again(gateway.port(transport)).await, Some(HandshakeKind::Full), "{version:?}");
+        }
+    }
 }
 
 async fn somebody_who_opens_the_connection_is_noticed(transport: Transport) {
@@ -587,6 +646,22 @@ async fn a_connection_that_is_passed_through_breaks_as_its_other_side_does(trans
     drop(client);
     service.reader.rest().await;
     scene.gateway.idle().await;
+}
+
+async fn a_greeting_that_is_too_long_is_nobodys(transport: Transport) {
+    let upstream = Upstream::start().await;
+    let scene = passing(transport, upstream.addr(), true).await;
+    // A ClientHello of 60,000 bytes, as far as it is waited for.
+    let mut hello = b"\x01\x00\xea\x60".to_vec();
+    hello.resize(33_000, 0);
+    let mut client = TcpStream::connect(scene.gateway.https()).await.unwrap();
+    for record in hello.chunks(1000) {
+        client.write_all(&[b"\x16\x03\x01\x03\xe8", record].concat()).await.unwrap();
+    }
+    let mut alert = [0; 7];
+    client.read_exact(&mut alert).await.unwrap();
+    assert_eq!(alert, [21, 3, 3, 0, 2, 2, 50], "fatal, decode_error");
+    assert_eq!(client.read(&mut [0]).await.unwrap(), 0, "and nothing else");
 }
 
 /// What a client begins with that asks for [`SEALED`].

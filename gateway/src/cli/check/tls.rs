@@ -5,7 +5,7 @@ use gateway::{CertificateFiles, TlsConfig};
 use super::{ConfigError, acme, everywhere};
 use crate::cli::settings::{CertificateSettings, Settings};
 
-/// How to speak TLS; `None` without a certificate. The files are read here only to be checked.
+/// How to speak TLS; `None` without a certificate. The files are not looked at yet.
 pub(super) fn tls(settings: &Settings) -> Result<Option<TlsConfig>, ConfigError> {
     let certificates = certificates(settings)?;
     let acme = acme::acme(settings)?;
@@ -26,7 +26,6 @@ pub(super) fn tls(settings: &Settings) -> Result<Option<TlsConfig>, ConfigError>
     if config.require_client_cert && config.client_ca.is_none() {
         return Err(ConfigError::NoClientCa);
     }
-    config.check()?;
     Ok(Some(config))
 }
 
