@@ -9,7 +9,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use session::{AUDIT, Acceptor, Authenticator, Credentials};
+use session::{AUDIT, Acceptor, Authenticator, Credentials, Rechecks};
+use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
 use crate::{
@@ -22,6 +23,8 @@ use crate::{
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// The same for looks that somebody waits for who was not found right: so often strangers can have the file looked at.
+const RECHECK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Reads a token file and the master key, and remembers what the file looked like before: a change that comes in between
 /// is seen later.
@@ -80,7 +83,7 @@ impl Followed {
     /// Waits until the file looks otherwise.
     async fn changed(&mut self) {
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            sleep(INTERVAL).await;
             if self.has_changed() {
                 return;
             }
@@ -98,17 +101,26 @@ impl Followed {
 }
 
 /// Loads the file again whenever it changes, and closes sessions whose credential ends, for ever. A file that cannot be used
-/// changes nothing.
-pub(crate) async fn follow(mut tokens: Tokens, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
+/// changes nothing. The file is looked at earlier when one of `rechecks` says so.
+pub(crate) async fn follow(
+    mut tokens: Tokens,
+    authenticator: Arc<Authenticator>,
+    acceptor: Acceptor,
+    mut rechecks: Rechecks,
+) {
     let mut next_end = authenticator.credentials().next_end(clock());
     loop {
         // The clock of the wall counts, which may be set: it is looked at together with the file, not waited for.
-        tokio::time::sleep(INTERVAL).await;
+        let recheck = timeout(INTERVAL, rechecks.next()).await.ok();
         let changed = tokens.file.has_changed() && reload(&tokens, &authenticator);
         let clock = clock();
         if changed || next_end.is_some_and(|end| end <= clock) {
             acceptor.close_withdrawn(clock);
             next_end = authenticator.credentials().next_end(clock);
+        }
+        if let Some(recheck) = recheck {
+            drop(recheck);
+            sleep(RECHECK_PAUSE).await;
         }
     }
 }
@@ -139,7 +151,7 @@ fn clock() -> i64 {
 pub(crate) async fn follow_certificates(certificates: Certificates) {
     let Certificates { tls, mut files } = certificates;
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        sleep(INTERVAL).await;
         // All are looked at, so that what changes together is read once.
         if files.iter_mut().fold(false, |any, file| file.has_changed() | any) {
             match tls.reload() {

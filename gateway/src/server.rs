@@ -331,7 +331,8 @@ impl Core {
         let mut tasks = Vec::new();
         if let Some(file) = tokens {
             let authenticator = Arc::clone(&self.ingress.authenticator);
-            tasks.push(tokio::spawn(reload::follow(file, authenticator, self.acceptor.clone())));
+            let rechecks = authenticator.rechecks();
+            tasks.push(tokio::spawn(reload::follow(file, authenticator, self.acceptor.clone(), rechecks)));
         }
         if let Some(source) = config.edge.source.clone() {
             tasks.push(tokio::spawn(reload::follow_policies(source, Arc::clone(&self.edge))));

@@ -183,7 +183,7 @@ impl Inner {
         {
             Ok(Some(Ok(frame))) => {
                 claim = Claim::of(&frame);
-                self.authenticate(frame, &info)
+                self.authenticate(frame, &info).await
             }
             Ok(Some(Err(error))) => return link.close(error.into()),
             Ok(None) => return link.close(CloseReason::Gone),
@@ -195,7 +195,11 @@ impl Inner {
         }
     }
 
-    fn authenticate(&self, frame: AgentFrame, info: &LinkInfo) -> Result<(Authenticated, Seat), Rejection> {
+    async fn authenticate(
+        &self,
+        frame: AgentFrame,
+        info: &LinkInfo,
+    ) -> Result<(Authenticated, Seat), Rejection> {
         if frame.encoded_len() > limits::MAX_CONNECT_FRAME {
             return Err(Rejection::Malformed("the first frame is larger than 4 KiB"));
         }
@@ -205,10 +209,19 @@ impl Inner {
         if self.draining.is_cancelled() {
             return Err(Rejection::Draining);
         }
-        let now = link::now();
-        info.visitor.may_try(self.authenticator.generation(), now).map_err(Rejection::Throttled)?;
-        let authenticated =
-            self.authenticator.verify(request, &info.authority, &info.channel, unix_millis(), now)?;
+        let authenticator = &self.authenticator;
+        let generation = authenticator.generation();
+        info.visitor.may_try(generation, link::now()).map_err(Rejection::Throttled)?;
+        let verify = |request| {
+            authenticator.verify(request, &info.authority, &info.channel, unix_millis(), link::now())
+        };
+        let authenticated = match verify(request.clone()) {
+            // Agents are often started as soon as their token is made.
+            Err(Rejection::Unauthenticated) if authenticator.have_changed_since(generation).await => {
+                verify(request)
+            }
+            found => found,
+        }?;
         let seat = self.seats.take(
             &authenticated,
             SeatLimits {

@@ -18,10 +18,13 @@ use crate::{
     credentials::{Credentials, Grant, Key, Withdrawn},
 };
 
+mod rechecks;
 mod replay;
 #[cfg(test)]
 mod tests;
 
+use rechecks::Doubts;
+pub use rechecks::{Recheck, Rechecks};
 use replay::{Replay, ReplayCache};
 
 /// Checks signed [`ConnectRequest`]s against the credentials of the moment.
@@ -33,6 +36,7 @@ pub struct Authenticator {
     replay: Mutex<ReplayCache>,
     /// How often the credentials were exchanged.
     generation: AtomicU64,
+    doubts: Doubts,
     /// Signs nothing: it stands in for the keys that a token does not have, so that each request costs the same.
     dummy: Secret,
     /// Signatures that were computed to be compared.
@@ -176,6 +180,7 @@ impl Authenticator {
             audiences,
             replay: Mutex::new(ReplayCache::new(2 * limits::CLOCK_SKEW)),
             generation: AtomicU64::new(0),
+            doubts: Doubts::default(),
             dummy: Secret::from_bytes(dummy),
             #[cfg(test)]
             computed: std::sync::atomic::AtomicUsize::default(),
@@ -196,6 +201,23 @@ impl Authenticator {
     /// A number that is another one whenever the credentials are others.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
+    }
+
+    /// Requests to look at the source of the credentials, for the one who exchanges them when it changes. Before somebody is
+    /// refused as unknown such a request is made and its end waited for. Only the last one to ask for them has them.
+    pub fn rechecks(&self) -> Rechecks {
+        self.doubts.follow()
+    }
+
+    /// Has the source of the credentials looked at once more. Returns whether they are others than those of `generation`.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn have_changed_since(&self, generation: u64) -> bool {
+        if self.generation() == generation {
+            self.doubts.settle().await;
+        }
+        self.generation() != generation
     }
 
     /// Checks a request. `authority` is the host that the link says was dialled, `channel` what TLS says of it; `clock` is

@@ -30,6 +30,7 @@ over_every_transport![
     c3_a_token_that_expires_takes_its_session_along,
     c3_a_rotation_ends_the_old_secret_after_its_overlap,
     c3_a_revoked_token_takes_its_sessions_along_and_no_others,
+    c3_who_comes_with_a_token_that_was_just_made_is_not_refused,
     c4_secrets_that_are_derived_are_as_good_as_others,
     c5_a_token_has_so_many_sessions,
     c5_an_agent_id_has_so_many_sessions,
@@ -222,6 +223,27 @@ async fn c3_a_revoked_token_takes_its_sessions_along_and_no_others(transport: Tr
     assert!(error.message.contains("revoked"), "its holder is told: {error:?}");
     let error = gateway.client().await.ask(&Request::get("/")).await;
     assert_eq!(error.head.value("indranet-error"), Some("agent_not_found"));
+}
+
+async fn c3_who_comes_with_a_token_that_was_just_made_is_not_refused(transport: Transport) {
+    let tokens = Tokens::new();
+    tokens.add(OTHER_AGENT, |_entry| {});
+    let gateway = Gateway::start_with_tokens(tokens.path()).await;
+    Rogue::join(transport, &gateway, OTHER_AGENT).await;
+    // Strangers knock all the while, and cannot use the looks up.
+    for _ in 0..5 {
+        assert_eq!(refusal(transport, &gateway, wrong()).await.code(), Code::Unauthenticated);
+    }
+    tokens.add(AGENT, |_entry| {});
+    attempt(transport, &gateway, introduction(AGENT)).await.accepted().await;
+    for number in 0..3 {
+        let fresh = Secret::from_bytes([number; Secret::LEN]);
+        let overlap = Duration::from_secs(3600);
+        let rotation = Rotation { fresh: fresh.clone(), master: None, now: SystemTime::now(), overlap };
+        TokenFile::rotate(&tokens.path(), &credential(AGENT).token, rotation).unwrap();
+        let with_fresh = signed(introduction(AGENT), &Credential { secret: fresh, ..credential(AGENT) });
+        attempt(transport, &gateway, with_fresh).await.accepted().await;
+    }
 }
 
 async fn c4_secrets_that_are_derived_are_as_good_as_others(transport: Transport) {
