@@ -1,4 +1,10 @@
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use cli::Shutdown;
 use http::Request;
@@ -116,8 +122,9 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn with_credentials(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let began = link::now();
         let ports = Ports::bind(&config)?;
-        Self::on(ports, config, credentials)
+        Self::on(ports, config, credentials, began)
     }
 
     /// Reads the credentials, and takes over the ports of an older process or those that the system has opened. Opens what
@@ -129,9 +136,10 @@ impl Gateway {
     /// # Cancel safety
     /// Dropping the future leaves everything to the older process.
     pub async fn open(config: Config) -> Result<Self, ServeError> {
+        let began = link::now();
         let (credentials, followed) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
         if let Some(ports) = Ports::activated(&config)? {
-            return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials)? });
+            return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials, began)? });
         }
         Ok(Self { tokens: Some(followed), ..Self::beside(config, credentials).await? })
     }
@@ -144,17 +152,23 @@ impl Gateway {
     /// # Cancel safety
     /// Dropping the future leaves everything to the older process.
     pub async fn beside(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let began = link::now();
         let older = if config.reuse_port { Ports::inherit(&config).await } else { None };
         match older {
             Some((ports, older)) => {
-                Ok(Self { predecessor: Some(older), ..Self::on(ports, config, credentials)? })
+                Ok(Self { predecessor: Some(older), ..Self::on(ports, config, credentials, began)? })
             }
             None => Self::with_credentials(config, credentials),
         }
     }
 
-    fn on(ports: Ports, config: Config, credentials: Credentials) -> Result<Self, ServeError> {
-        let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
+    fn on(
+        ports: Ports,
+        config: Config,
+        credentials: Credentials,
+        began: Instant,
+    ) -> Result<Self, ServeError> {
+        let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone(), began));
         if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
             acme.cache().prepare()?;
         }

@@ -25,6 +25,9 @@ use super::*;
 over_every_transport![
     c1_an_introduction_is_good_on_one_transport_only_once,
     c1_an_introduction_for_another_gateway_is_refused,
+    c1_an_introduction_is_not_good_again_after_a_restart,
+    c1_an_introduction_is_not_good_again_for_an_heir,
+    c1_an_agent_whose_clock_is_slow_is_refused_once_after_a_start,
     c2_who_guesses_is_slowed_down_and_nobody_else,
     c2_failures_behind_a_trusted_proxy_are_not_the_proxys,
     c3_a_token_that_expires_takes_its_session_along,
@@ -75,6 +78,45 @@ async fn c1_an_introduction_for_another_gateway_is_refused(transport: Transport)
     let error = refusal(transport, &other, first.clone()).await;
     assert_eq!(error.code(), Code::Unauthenticated);
     attempt(transport, &right, first).await.accepted().await;
+}
+
+async fn c1_an_introduction_is_not_good_again_after_a_restart(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let overheard = introduction(AGENT);
+    attempt(transport, &gateway, overheard.clone()).await.accepted().await;
+    let gateway = gateway.restart().await;
+    for _ in 0..2 {
+        let error = refusal(transport, &gateway, overheard.clone()).await;
+        assert_eq!((error.code(), error.retryable), (Code::ClockSkew, true));
+    }
+    attempt(transport, &gateway, introduction(AGENT)).await.accepted().await;
+}
+
+async fn c1_an_introduction_is_not_good_again_for_an_heir(transport: Transport) {
+    let elder = Gateway::start_shared().await;
+    let overheard = introduction(AGENT);
+    let rogue = {
+        let mut rogue = attempt(transport, &elder, overheard.clone()).await;
+        rogue.accepted().await;
+        rogue
+    };
+    drop(rogue); // no heir needs to wait for it
+    elder.has_sessions(0).await;
+    let heir = elder.heir().await;
+    heir.ready().await;
+    assert_eq!(refusal(transport, &heir, overheard).await.code(), Code::ClockSkew);
+    attempt(transport, &heir, introduction(AGENT)).await.accepted().await;
+}
+
+async fn c1_an_agent_whose_clock_is_slow_is_refused_once_after_a_start(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let after =
+        |time: i64| signed(ConnectRequest { timestamp: time, ..introduction(AGENT) }, &credential(AGENT));
+    let slow = introduction(AGENT).timestamp - 20_000;
+    let error = refusal(transport, &gateway, after(slow)).await;
+    assert_eq!(error.code(), Code::ClockSkew);
+    // What an agent does with what it is told: see `agent::connection`.
+    attempt(transport, &gateway, after(error.server_time)).await.accepted().await;
 }
 
 async fn c2_who_guesses_is_slowed_down_and_nobody_else(transport: Transport) {
