@@ -22,6 +22,7 @@ use crate::{
     AgentRules, Authenticated, Authenticator, LinkInfo, Metrics, Registry, Rejection, Terms,
     audit::{self, Claim},
     herd,
+    lobby::Telling,
     reader::{self, Watch},
     seats::{Seat, SeatLimits, Seats},
     session::{GatewayLink, Outbound, Retirement, Session},
@@ -235,14 +236,18 @@ impl Inner {
     fn refuse(&self, rejection: Rejection, info: &LinkInfo, claim: &Claim, link: &GatewayLink) {
         let error = rejection.to_wire();
         let code = error.code().as_str_name();
-        match rejection {
-            Rejection::Throttled(_) => debug!(code, "agent refused without a look at its signature"),
-            _ => audit::refused(info, claim, code, &rejection),
+        let telling = match rejection {
+            Rejection::Throttled(_) => Telling::Silence,
+            Rejection::Unauthenticated => info.visitor.failed(self.authenticator.generation(), link::now()),
+            _ if rejection.is_to_a_stranger() => info.visitor.tell(link::now()),
+            _ => Telling::Line,
+        };
+        match telling {
+            Telling::Silence => debug!(code, reason = %rejection, "agent refused"),
+            Telling::Line | Telling::LastLine => audit::refused(info, claim, error.code(), &rejection),
         }
-        if rejection == Rejection::Unauthenticated
-            && info.visitor.failed(self.authenticator.generation(), link::now())
-        {
-            audit::throttled(info);
+        if telling == Telling::LastLine {
+            audit::throttled(info, &rejection);
         }
         self.metrics.rejections.get_or_create(&[("code", code)]).inc();
         link.table().push_control(error.clone());
@@ -352,6 +357,7 @@ impl Inner {
             life: Mutex::new(Lifecycle::authenticating(link::now())),
             transport: info.transport,
             peer: info.peer,
+            client: info.client(),
             link,
             inline_limit,
             features: accepted.features.clone(),

@@ -138,6 +138,14 @@ impl ServerTime {
 }
 
 impl Rejection {
+    /// Whether nothing was proved before it, so that anybody can be refused like that as often as he likes.
+    pub(crate) fn is_to_a_stranger(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_) | Self::Unauthenticated | Self::NoTls | Self::Throttled(_) | Self::Draining
+        )
+    }
+
     /// The wire form.
     pub fn to_wire(self) -> ConnectError {
         let (code, retry_after_ms) = match self {

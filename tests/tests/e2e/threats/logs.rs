@@ -12,7 +12,8 @@ use gateway::{
     tokens::{TokenEntry, TokenKey},
 };
 use proto::{ConnectRequest, Credential, Secret};
-use tests::{credential, grant, introduction, signed, within};
+use session::LobbyLimits;
+use tests::{WRONG_SECRET, credential, edge, grant, introduction, signed, within};
 use uuid::Uuid;
 
 use super::*;
@@ -200,4 +201,58 @@ fn l2_nobody_else_writes_the_log_over_grpc() {
 #[test]
 fn l2_nobody_else_writes_the_log_over_websocket() {
     nobody_else_writes_the_log(Transport::WebSocket);
+}
+
+/// Strangers who are refused for nothing, and an agent behind a proxy.
+async fn a_crowd(transport: Transport) {
+    let gateway = Gateway::start_with_config(|config| {
+        config.edge = edge("trusted_proxy = ['127.0.0.1']");
+        config.limits.lobby.failures = LobbyLimits::failures(3);
+    })
+    .await;
+    let port = gateway.port(transport);
+    for _ in 0..20 {
+        let mut rogue = Rogue::dial_for("203.0.113.9", transport, port).await;
+        rogue.send(ConnectRequest { agent_id: "no id".to_owned(), ..introduction(AGENT) });
+        rogue.refused().await;
+    }
+    // They have no more lines, and are not locked out.
+    let mut rogue = Rogue::dial_for("203.0.113.9", transport, port).await;
+    rogue.send(introduction(AGENT));
+    rogue.accepted().await;
+    // Nor has anybody else fewer lines for that.
+    let wrong = Credential { secret: WRONG_SECRET, ..credential(AGENT) };
+    let mut other = Rogue::dial_for("2001:db8::7", transport, port).await;
+    other.send(signed(introduction(AGENT), &wrong));
+    other.refused().await;
+}
+
+fn strangers_cannot_fill_the_log(transport: Transport) {
+    let log = logged(Format::Json, a_crowd(transport));
+    let events: Vec<serde_json::Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|event: &serde_json::Value| event["target"] == "audit")
+        .collect();
+    let of = |what: &str, client: &str| {
+        let fields = events.iter().map(|event| &event["fields"]);
+        fields.filter(|fields| fields["what"] == what && fields["client"] == client).collect::<Vec<_>>()
+    };
+    assert_eq!(of("refused", "203.0.113.9").len(), 3, "{log}");
+    assert_eq!(of("throttled", "203.0.113.9").len(), 1, "{log}");
+    assert_eq!(of("connected", "203.0.113.9").len(), 1, "{log}");
+    let refused = of("refused", "2001:db8::7");
+    assert_eq!(refused.len(), 1, "{log}");
+    assert_eq!(refused[0]["code"], "UNAUTHENTICATED");
+    assert!(refused[0]["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{log}");
+}
+
+#[test]
+fn l3_strangers_cannot_fill_the_log_over_grpc() {
+    strangers_cannot_fill_the_log(Transport::Grpc);
+}
+
+#[test]
+fn l3_strangers_cannot_fill_the_log_over_websocket() {
+    strangers_cannot_fill_the_log(Transport::WebSocket);
 }
