@@ -24,6 +24,7 @@ use crate::{
     ActivationError, Addresses, CacheError, Config, Limits, Reactors, TlsFileError, TokenFileError,
     admin::Admin,
     agents::{AgentPort, WebSocket, http1_builder},
+    audit,
     connections::{Connection, Connections, run},
     descriptors,
     door::Doors,
@@ -311,7 +312,7 @@ impl Core {
     ) -> Self {
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
-        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone()));
+        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone(), config.audit.clone()));
         let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(config, addresses)));
         let acceptor = Acceptor::new(
             Arc::clone(&authenticator),
@@ -356,6 +357,9 @@ impl Core {
             && let Some(challenges) = &self.ingress.challenges
         {
             tasks.push(tokio::spawn(crate::acme::keep(acme, Arc::clone(challenges))));
+        }
+        if let Some(audit) = config.audit.clone() {
+            tasks.push(tokio::spawn(audit::watch(audit)));
         }
         if let Some(certificates) = certificates {
             tasks.push(tokio::spawn(reload::follow_certificates(certificates)));

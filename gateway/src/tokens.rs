@@ -78,11 +78,11 @@ impl TokenFile {
         store::rotate(path, id, rotation)
     }
 
-    /// Withdraws a token, which stays in the file as a record of that.
+    /// Withdraws a token, which stays in the file as a record of that. Returns whether it was not withdrawn before.
     ///
     /// # Errors
     /// [`TokenFileError`] as for [`TokenFile::add`], and if there is no such token.
-    pub fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<(), TokenFileError> {
+    pub fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<bool, TokenFileError> {
         store::revoke(path, id, now)
     }
 

@@ -81,15 +81,18 @@ pub(super) fn rotate(
     Ok(rotated.expect("a change that succeeded was made"))
 }
 
-/// Says in an entry that it was withdrawn, once.
-pub(super) fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<(), TokenFileError> {
+/// Says in an entry that it was withdrawn, once. Returns whether this was the time.
+pub(super) fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<bool, TokenFileError> {
+    let mut is_new = false;
     replace(path, |text| {
         edit(text, path, id, |entry| {
-            if !entry.contains_key("revoked") {
+            is_new = !entry.contains_key("revoked");
+            if is_new {
                 entry["revoked"] = value(time::text(now));
             }
         })
-    })
+    })?;
+    Ok(is_new)
 }
 
 /// Removes an entry.

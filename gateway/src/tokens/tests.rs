@@ -256,8 +256,8 @@ fn a_revoked_token_stays_as_a_record_until_it_is_purged() {
     let directory = Directory::new("revoked");
     let path = directory.file();
     fs::write(&path, token("itk_a", SECRET, "['one']") + &token("itk_b", SECRET, "['two']")).unwrap();
-    TokenFile::revoke(&path, &id("itk_a"), noon()).unwrap();
-    TokenFile::revoke(&path, &id("itk_a"), noon() + Duration::from_secs(1)).unwrap();
+    assert!(TokenFile::revoke(&path, &id("itk_a"), noon()).unwrap());
+    assert!(!TokenFile::revoke(&path, &id("itk_a"), noon() + Duration::from_secs(1)).unwrap());
     let entry = TokenFile::load(&path).unwrap().entries[0].clone();
     assert_eq!((entry.revoked, entry.state(noon())), (Some(noon()), TokenState::Revoked));
     let error = TokenFile::rotate(&path, &id("itk_a"), rotation(None, 0)).unwrap_err();
@@ -293,7 +293,7 @@ fn changes_at_the_same_time_are_all_made() {
     fs::write(&path, names.iter().map(|name| token(name, SECRET, "['one']")).collect::<String>()).unwrap();
     std::thread::scope(|scope| {
         for name in &names {
-            scope.spawn(|| TokenFile::revoke(&path, &id(name), noon()).unwrap());
+            scope.spawn(|| assert!(TokenFile::revoke(&path, &id(name), noon()).unwrap()));
             scope.spawn(|| TokenFile::add(&path, &entry("two")).unwrap());
         }
     });

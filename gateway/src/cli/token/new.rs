@@ -40,15 +40,15 @@ fn name(text: &str) -> Result<String, &'static str> {
     tokens::is_token_name(text).then(|| text.to_owned()).ok_or("a name is one line of 1 to 64 characters")
 }
 
-fn moment(text: &str) -> Result<SystemTime, &'static str> {
+fn moment(text: &str) -> Result<SystemTime, String> {
     let now = SystemTime::now();
-    let moment = time::parse_from(text, now).ok_or("write 2027-01-31, 2027-01-31T12:00:00Z or 90d")?;
-    if moment > now { Ok(moment) } else { Err("that is in the past") }
+    let moment = time::parse_from(text, now).map_err(|error| error.to_string())?;
+    if moment > now { Ok(moment) } else { Err("that is in the past".to_owned()) }
 }
 
 impl New {
     pub(super) fn run(self) -> Result<(), Failure> {
-        self.audit.open()?;
+        let audit = self.audit.open()?;
         let mut credential = tokens::generate().map_err(Failure::runtime)?;
         let key = match self.master.load()? {
             Some(master) => {
@@ -57,16 +57,15 @@ impl New {
             }
             None => TokenKey::Stored(credential.secret.clone()),
         };
-        self.store(&credential, key)?;
-        file::tell("token_new", &credential.token);
+        audit.tell_new(&self.store(&credential, key)?);
         super::print(&credential)?;
         if io::stdout().is_terminal() {
             eprintln!("stored in {}; give it to the agent as INDRANET_TOKEN", self.tokens.tokens.display());
         }
-        Ok(())
+        audit.close()
     }
 
-    fn store(&self, credential: &Credential, key: TokenKey) -> Result<(), Failure> {
+    fn store(&self, credential: &Credential, key: TokenKey) -> Result<TokenEntry, Failure> {
         let entry = TokenEntry {
             name: self.name.clone(),
             created: Some(time::text(SystemTime::now())),
@@ -75,6 +74,7 @@ impl New {
             max_concurrent: self.max_concurrent.map(NonZeroU32::get),
             ..TokenEntry::new(credential.token.clone(), key, self.agent_id.clone())
         };
-        TokenFile::add(&self.tokens.tokens, &entry).map_err(file::failure)
+        TokenFile::add(&self.tokens.tokens, &entry).map_err(file::failure)?;
+        Ok(entry)
     }
 }
