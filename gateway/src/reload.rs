@@ -6,12 +6,12 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use session::{AUDIT, Acceptor, Authenticator, Credentials, Rechecks};
 use tokio::time::{sleep, timeout};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     PolicySource, TlsConfig, TlsFileError, TokenFile, TokenFileError,
@@ -23,6 +23,8 @@ use crate::{
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// A file that is missing for less is being replaced.
+const REPLACEMENT: Duration = Duration::from_secs(1);
 /// The same for looks that somebody waits for who was not found right: so often strangers can have the file looked at.
 const RECHECK_PAUSE: Duration = Duration::from_millis(50);
 
@@ -72,12 +74,33 @@ impl Certificates {
 pub(crate) struct Followed {
     path: PathBuf,
     last: Option<Fingerprint>,
+    absence: Absence,
+}
+
+/// Since when a file has not been where it belongs.
+#[derive(Debug, Default)]
+struct Absence {
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+impl Absence {
+    /// Takes note of a look, and returns whether the file has been gone for so long that it is worth a line.
+    fn is_news(&mut self, is_gone: bool, now: Instant) -> bool {
+        if !is_gone {
+            *self = Self::default();
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        let is_long = now.saturating_duration_since(since) >= REPLACEMENT;
+        is_long && !std::mem::replace(&mut self.is_told, is_long)
+    }
 }
 
 impl Followed {
     /// Remembers how a file looks that is about to be read.
     fn new(path: PathBuf) -> Self {
-        Self { last: Fingerprint::of(&path).ok(), path }
+        Self { last: Fingerprint::of(&path).ok(), path, absence: Absence::default() }
     }
 
     /// Waits until the file looks otherwise.
@@ -90,10 +113,13 @@ impl Followed {
         }
     }
 
-    /// Whether the file looks otherwise than the last time.
+    /// Whether the file looks otherwise than the last time. Says in the log once that it is gone.
     fn has_changed(&mut self) -> bool {
-        // A file that is missing for a moment is being replaced.
-        let Ok(now) = Fingerprint::of(&self.path) else { return false };
+        let look = Fingerprint::of(&self.path);
+        if self.absence.is_news(look.is_err(), link::now()) {
+            warn!(file = %self.path.display(), "a file is gone; what was read of it stays valid until there is one again");
+        }
+        let Ok(now) = look else { return false };
         let changed = self.last.as_ref() != Some(&now);
         self.last = Some(now);
         changed
@@ -209,5 +235,23 @@ impl Fingerprint {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_a_file_is_gone_is_told_once_and_not_while_it_is_replaced() {
+        let (mut absence, begin) = (Absence::default(), Instant::now());
+        let mut told = |is_gone, millis| absence.is_news(is_gone, begin + Duration::from_millis(millis));
+        assert!(!told(true, 0) && !told(true, 250));
+        assert!(!told(false, 500), "it was replaced");
+        assert!(!told(true, 750) && !told(true, 1500));
+        assert!(told(true, 1750));
+        assert!(!told(true, 2000) && !told(true, 60_000));
+        assert!(!told(false, 60_250));
+        assert!(!told(true, 60_500) && told(true, 61_500), "again");
     }
 }

@@ -154,7 +154,7 @@ impl Acceptor {
                 && !session.link.is_closed()
             {
                 audit::withdrawn(&session, why);
-                session.close(CloseReason::Revoked);
+                session.close(why.into());
             }
         }
     }
@@ -300,7 +300,7 @@ impl Inner {
         let standing = self.authenticator.credentials().standing(token, agent_id, secret, unix_millis());
         if let Err(why) = standing {
             audit::withdrawn(&session, why);
-            session.close(CloseReason::Revoked);
+            session.close(why.into());
         }
         let sessions = self.metrics.sessions.get_or_create_owned(&[("transport", info.transport)]);
         sessions.inc();

@@ -127,7 +127,7 @@ fn word(reason: &CloseReason) -> &'static str {
         CloseReason::Silent => "silent",
         CloseReason::Shutdown => "shutdown",
         CloseReason::Replaced => "replaced",
-        CloseReason::Revoked => "revoked",
+        CloseReason::Withdrawn { what, .. } => what,
         CloseReason::Protocol(_) => "protocol",
         CloseReason::Malformed(_) => "malformed",
         CloseReason::Unsupported(_) => "unsupported",
