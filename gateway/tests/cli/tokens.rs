@@ -87,6 +87,21 @@ fn with_a_master_key_the_token_file_holds_no_secret() {
     assert_eq!(code, Some(0));
     assert!(stdout.contains(&format!("master_key_file = \"{key}\"")), "{stdout}");
 
+    let other = directory.path("other-key");
+    assert_eq!(run(&["key", "new", "--out", &other]).0, Some(0));
+    let (text, rotate) =
+        (fs::read_to_string(&tokens).unwrap(), ["token", "rotate", made.token.as_str(), "--tokens", &tokens]);
+    for mut command in [&validate[..], &new[..6], &rotate].map(|arguments| {
+        let mut command = program();
+        command.args(arguments);
+        command
+    }) {
+        let (code, _, stderr) = outcome(command.args(["--master-key-file", &other]));
+        assert_eq!(code, Some(78), "{stderr}");
+        assert!(stderr.contains("the master key is not the one"), "{stderr}");
+    }
+    assert_eq!(fs::read_to_string(&tokens).unwrap(), text);
+
     // systemd says in a variable where its credentials are.
     let credentials = directory.path("credentials");
     let systemd = || {

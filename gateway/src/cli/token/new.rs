@@ -5,7 +5,7 @@ use std::{
 };
 
 use ::cli::Failure;
-use gateway::tokens::{self, TokenEntry, TokenFile, TokenKey, time};
+use gateway::tokens::{self, MasterKey, TokenEntry, TokenFile, TokenKey, time};
 use proto::Credential;
 use session::AgentIdPattern;
 
@@ -50,14 +50,15 @@ impl New {
     pub(super) fn run(self) -> Result<(), Failure> {
         let audit = self.audit.open()?;
         let mut credential = tokens::generate().map_err(Failure::runtime)?;
-        let key = match self.master.load()? {
+        let master = self.master.load()?;
+        let key = match &master {
             Some(master) => {
                 credential.secret = master.secret(&credential.token, 1);
                 TokenKey::Derived(1)
             }
             None => TokenKey::Stored(credential.secret.clone()),
         };
-        audit.tell_new(&self.store(&credential, key)?);
+        audit.tell_new(&self.store(&credential, key, master.as_ref())?);
         super::print(&credential)?;
         if io::stdout().is_terminal() {
             eprintln!("stored in {}; give it to the agent as INDRANET_TOKEN", self.tokens.tokens.display());
@@ -65,7 +66,12 @@ impl New {
         audit.close()
     }
 
-    fn store(&self, credential: &Credential, key: TokenKey) -> Result<TokenEntry, Failure> {
+    fn store(
+        &self,
+        credential: &Credential,
+        key: TokenKey,
+        master: Option<&MasterKey>,
+    ) -> Result<TokenEntry, Failure> {
         let entry = TokenEntry {
             name: self.name.clone(),
             created: Some(time::text(SystemTime::now())),
@@ -74,7 +80,7 @@ impl New {
             max_concurrent: self.max_concurrent.map(NonZeroU32::get),
             ..TokenEntry::new(credential.token.clone(), key, self.agent_id.clone())
         };
-        TokenFile::add(&self.tokens.tokens, &entry).map_err(file::failure)?;
+        TokenFile::add(&self.tokens.tokens, &entry, master).map_err(file::failure)?;
         Ok(entry)
     }
 }

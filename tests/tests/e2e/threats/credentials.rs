@@ -174,7 +174,7 @@ impl Tokens {
         let Credential { token, secret } = credential(agent);
         let mut entry = TokenEntry::new(token, TokenKey::Stored(secret), grant(agent).agent_ids);
         change(&mut entry);
-        TokenFile::add(&self.path(), &entry).unwrap();
+        TokenFile::add(&self.path(), &entry, None).unwrap();
     }
 }
 

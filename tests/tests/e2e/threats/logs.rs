@@ -4,16 +4,17 @@ use std::{
     fs,
     io::{self, Write},
     sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
 };
 
 use cli::log::{Format, subscriber};
 use gateway::{
     TokenFile,
-    tokens::{TokenEntry, TokenKey},
+    tokens::{Rotation, TokenEntry, TokenKey},
 };
 use proto::{ConnectRequest, Credential, Secret};
 use session::LobbyLimits;
-use tests::{WRONG_SECRET, credential, edge, grant, introduction, signed, within};
+use tests::{WRONG_SECRET, credential, edge, farewell, grant, introduction, signed, within};
 use uuid::Uuid;
 
 use super::*;
@@ -71,7 +72,7 @@ async fn a_life(transport: Transport, signatures: Arc<Mutex<Vec<String>>>) {
     let tokens = directory.join("tokens.toml");
     let Credential { token, secret } = known();
     let entry = TokenEntry::new(token.clone(), TokenKey::Stored(secret), grant(AGENT).agent_ids);
-    TokenFile::add(&tokens, &entry).unwrap();
+    TokenFile::add(&tokens, &entry, None).unwrap();
     let gateway = Gateway::start_with_tokens(tokens.clone()).await;
 
     let service = Service::saying("hello").await;
@@ -227,16 +228,17 @@ async fn a_crowd(transport: Transport) {
     other.refused().await;
 }
 
+/// The events of the audit log.
+fn audited(log: &str) -> Vec<serde_json::Value> {
+    let events = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    events.filter(|event: &serde_json::Value| event["target"] == "audit").collect()
+}
+
 fn strangers_cannot_fill_the_log(transport: Transport) {
     let log = logged(Format::Json, a_crowd(transport));
-    let events: Vec<serde_json::Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|event: &serde_json::Value| event["target"] == "audit")
-        .collect();
+    let events = audited(&log);
     let of = |what: &str, client: &str| {
-        let fields = events.iter().map(|event| &event["fields"]);
-        fields.filter(|fields| fields["what"] == what && fields["client"] == client).collect::<Vec<_>>()
+        events.iter().filter(|event| event["what"] == what && event["client"] == client).collect::<Vec<_>>()
     };
     assert_eq!(of("refused", "203.0.113.9").len(), 3, "{log}");
     assert_eq!(of("throttled", "203.0.113.9").len(), 1, "{log}");
@@ -255,4 +257,50 @@ fn l3_strangers_cannot_fill_the_log_over_grpc() {
 #[test]
 fn l3_strangers_cannot_fill_the_log_over_websocket() {
     strangers_cannot_fill_the_log(Transport::WebSocket);
+}
+
+/// One agent's secret is rotated, the other's token is revoked.
+async fn two_ends(transport: Transport) {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(Uuid::new_v4().to_string());
+    fs::create_dir_all(&directory).unwrap();
+    let tokens = directory.join("tokens.toml");
+    for agent in [AGENT, OTHER_AGENT] {
+        let Credential { token, secret } = credential(agent);
+        let entry = TokenEntry::new(token, TokenKey::Stored(secret), grant(agent).agent_ids);
+        TokenFile::add(&tokens, &entry, None).unwrap();
+    }
+    let gateway = Gateway::start_with_tokens(tokens.clone()).await;
+    let mut rotated = Rogue::join(transport, &gateway, AGENT).await;
+    let mut revoked = Rogue::join(transport, &gateway, OTHER_AGENT).await;
+    let (now, overlap) = (SystemTime::now(), Duration::ZERO);
+    let rotation = Rotation { fresh: WRONG_SECRET, master: None, now, overlap };
+    TokenFile::rotate(&tokens, &credential(AGENT).token, rotation).unwrap();
+    TokenFile::revoke(&tokens, &credential(OTHER_AGENT).token, now).unwrap();
+    for rogue in [&mut rotated, &mut revoked] {
+        assert_eq!(rogue.goodbye().await, farewell::UNAUTHENTICATED.over(transport));
+    }
+    gateway.has_sessions(0).await;
+    fs::remove_dir_all(directory).unwrap();
+}
+
+fn each_session_ends_for_its_own_reason(transport: Transport) {
+    let log = logged(Format::Json, two_ends(transport));
+    for (agent, reason) in [(AGENT, "rotated"), (OTHER_AGENT, "revoked")] {
+        let ends = audited(&log).into_iter();
+        let ends: Vec<_> = ends
+            .filter(|event| event["what"] == "disconnected" && event["agent"] == agent)
+            .map(|event| event["reason"].clone())
+            .collect();
+        assert_eq!(ends, [reason], "{log}");
+    }
+}
+
+#[test]
+fn l6_each_session_ends_for_its_own_reason_over_grpc() {
+    each_session_ends_for_its_own_reason(Transport::Grpc);
+}
+
+#[test]
+fn l6_each_session_ends_for_its_own_reason_over_websocket() {
+    each_session_ends_for_its_own_reason(Transport::WebSocket);
 }
