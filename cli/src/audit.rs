@@ -5,7 +5,10 @@ use std::{
     io::{self, Write},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -18,6 +21,14 @@ pub const TARGET: &str = "audit";
 pub struct AuditFile {
     path: PathBuf,
     file: Arc<Mutex<File>>,
+    losses: Arc<Losses>,
+}
+
+/// What could not be written.
+#[derive(Debug, Default)]
+struct Losses {
+    lines: AtomicU64,
+    last: Mutex<Option<io::Error>>,
 }
 
 /// The audit log cannot be written.
@@ -28,6 +39,13 @@ pub struct AuditFileError {
     source: io::Error,
 }
 
+impl AuditFileError {
+    /// What the system says.
+    pub fn cause(&self) -> &io::Error {
+        &self.source
+    }
+}
+
 impl AuditFile {
     /// Opens the file at `path` to append to it, and makes it for its owner only if there is none.
     ///
@@ -35,7 +53,7 @@ impl AuditFile {
     /// [`AuditFileError`] if that is not possible.
     pub fn open(path: PathBuf) -> Result<Self, AuditFileError> {
         match append(&path) {
-            Ok(file) => Ok(Self { path, file: Arc::new(Mutex::new(file)) }),
+            Ok(file) => Ok(Self { path, file: Arc::new(Mutex::new(file)), losses: Arc::default() }),
             Err(source) => Err(AuditFileError { path, source }),
         }
     }
@@ -48,6 +66,30 @@ impl AuditFile {
         let file = append(&self.path).map_err(|source| AuditFileError { path: self.path.clone(), source })?;
         *self.lock() = file;
         Ok(())
+    }
+
+    /// How many lines could not be written since it was opened.
+    pub fn lines_lost(&self) -> u64 {
+        self.losses.lines.load(Relaxed)
+    }
+
+    /// Why the last line that was lost could not be written; `None` if there is none since the last call.
+    pub fn take_error(&self) -> Option<AuditFileError> {
+        let source = self.losses.last.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(AuditFileError { path: self.path.clone(), source })
+    }
+
+    fn append(&self, line: &[u8]) -> io::Result<()> {
+        let mut file = self.lock();
+        let open = file.metadata()?;
+        let there = fs::metadata(&self.path);
+        if !there.is_ok_and(|there| (there.dev(), there.ino()) == (open.dev(), open.ino())) {
+            // Where no new file can be made, the line is not lost: it follows the old one.
+            if let Ok(new) = append(&self.path) {
+                *file = new;
+            }
+        }
+        file.write_all(line)
     }
 
     fn lock(&self) -> MutexGuard<'_, File> {
@@ -73,16 +115,12 @@ impl<'a> MakeWriter<'a> for AuditFile {
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut file = self.0.lock();
-        let open = file.metadata()?;
-        let there = fs::metadata(&self.0.path);
-        if !there.is_ok_and(|there| (there.dev(), there.ino()) == (open.dev(), open.ino())) {
-            // Where no new file can be made, the line is not lost: it follows the old one.
-            if let Ok(new) = append(&self.0.path) {
-                *file = new;
-            }
+        // Who logs does not look at what becomes of it, and would say on stderr for each line that it failed.
+        if let Err(error) = self.0.append(line) {
+            self.0.losses.lines.fetch_add(1, Relaxed);
+            *self.0.losses.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
-        file.write_all(line).map(|()| line.len())
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 mod check;
 pub(crate) mod dev;
+mod discreet;
 mod key;
 mod password;
 mod serve;

@@ -1,5 +1,6 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use cli::audit::AuditFile;
 use proto::{AgentId, limits};
 use session::{Instances, LobbyLimits, Terms};
 
@@ -41,6 +42,8 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// Whether a newer process may share the ports and take over.
     pub reuse_port: bool,
+    /// The audit log that events are written to, to be watched.
+    pub audit: Option<AuditFile>,
 }
 
 /// What is asked of clients, and whose word counts. By default nothing, and nobody's.
@@ -105,6 +108,7 @@ impl Config {
             limits: Limits::default(),
             edge: EdgeConfig::default(),
             reuse_port: false,
+            audit: None,
             tls: None,
         }
     }

@@ -104,7 +104,7 @@ fn status(reason: CloseReason) -> Option<Status> {
         CloseReason::Silent => (Code::DeadlineExceeded, "no heartbeat".to_owned()),
         CloseReason::Shutdown => (Code::Unavailable, "the gateway is shutting down".to_owned()),
         CloseReason::Replaced => (Code::Aborted, "replaced by a newer link of the same agent".to_owned()),
-        CloseReason::Revoked => (Code::Unauthenticated, "the token was revoked".to_owned()),
+        CloseReason::Withdrawn { message, .. } => (Code::Unauthenticated, message),
         CloseReason::Protocol(what) | CloseReason::Malformed(what) | CloseReason::Unsupported(what) => {
             (Code::InvalidArgument, what)
         }

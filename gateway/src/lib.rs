@@ -4,6 +4,7 @@ mod acme;
 mod activation;
 mod admin;
 mod agents;
+mod audit;
 mod census;
 mod client;
 mod config;

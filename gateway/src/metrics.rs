@@ -4,12 +4,13 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
+use cli::audit::AuditFile;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, text::encode},
     metrics::{
         MetricType,
-        counter::Counter,
+        counter::{ConstCounter, Counter},
         family::Family,
         gauge::{ConstGauge, Gauge},
         histogram::Histogram,
@@ -60,6 +61,23 @@ impl Collector for Expiries {
     }
 }
 
+/// Lines that the audit log could not take.
+#[derive(Debug)]
+struct AuditLosses(AuditFile);
+
+impl Collector for AuditLosses {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let lost = ConstCounter::new(self.0.lines_lost());
+        let encoder = encoder.encode_descriptor(
+            "audit_lines_lost",
+            "Lines that could not be written to the audit log",
+            None,
+            lost.metric_type(),
+        )?;
+        lost.encode(encoder)
+    }
+}
+
 /// What requests count.
 #[derive(Debug)]
 pub(crate) struct RequestMetrics {
@@ -72,7 +90,11 @@ pub(crate) struct RequestMetrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(sessions: Arc<session::Registry>, tls: Option<Arc<Tls>>) -> Self {
+    pub(crate) fn new(
+        sessions: Arc<session::Registry>,
+        tls: Option<Arc<Tls>>,
+        audit: Option<AuditFile>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("indranet");
         let transports = [grpc::TRANSPORT, ws_bridge::server::TRANSPORT];
         let sessions = session::Metrics::register(&mut registry, &transports, sessions);
@@ -85,6 +107,9 @@ impl Metrics {
                 tls.refusals(),
             );
             registry.register_collector(Box::new(Expiries(tls)));
+        }
+        if let Some(audit) = audit {
+            registry.register_collector(Box::new(AuditLosses(audit)));
         }
         Self { registry, sessions, requests, connections }
     }

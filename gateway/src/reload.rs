@@ -6,11 +6,12 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use session::{AUDIT, Acceptor, Authenticator, Credentials};
-use tracing::{error, info};
+use session::{AUDIT, Acceptor, Authenticator, Credentials, Rechecks};
+use tokio::time::{sleep, timeout};
+use tracing::{error, info, warn};
 
 use crate::{
     PolicySource, TlsConfig, TlsFileError, TokenFile, TokenFileError,
@@ -22,8 +23,10 @@ use crate::{
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// How many times in a row a file may be missing while it is replaced.
-const ABSENCES: u32 = 4;
+/// A file that is missing for less is being replaced.
+const REPLACEMENT: Duration = Duration::from_secs(1);
+/// The same for looks that somebody waits for who was not found right: so often strangers can have the file looked at.
+const RECHECK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Reads a token file and the master key, and remembers what the file looked like before: a change that comes in between
 /// is seen later.
@@ -71,57 +74,80 @@ impl Certificates {
 pub(crate) struct Followed {
     path: PathBuf,
     last: Option<Fingerprint>,
-    /// How many times in a row it was missing.
-    absences: u32,
+    absence: Absence,
+}
+
+/// Since when a file has not been where it belongs.
+#[derive(Debug, Default)]
+struct Absence {
+    since: Option<Instant>,
+    is_told: bool,
+}
+
+impl Absence {
+    /// Takes note of a look, and returns whether the file has been gone for so long that it is worth a line.
+    fn is_news(&mut self, is_gone: bool, now: Instant) -> bool {
+        if !is_gone {
+            *self = Self::default();
+            return false;
+        }
+        let since = *self.since.get_or_insert(now);
+        let is_long = now.saturating_duration_since(since) >= REPLACEMENT;
+        is_long && !std::mem::replace(&mut self.is_told, is_long)
+    }
 }
 
 impl Followed {
     /// Remembers how a file looks that is about to be read.
     fn new(path: PathBuf) -> Self {
-        Self { last: Fingerprint::of(&path).ok(), path, absences: 0 }
+        Self { last: Fingerprint::of(&path).ok(), path, absence: Absence::default() }
     }
 
     /// Waits until the file looks otherwise.
     async fn changed(&mut self) {
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            sleep(INTERVAL).await;
             if self.has_changed() {
                 return;
             }
         }
     }
 
-    /// Whether the file looks otherwise than the last time.
+    /// Whether the file looks otherwise than the last time. Says in the log once that it is gone.
     fn has_changed(&mut self) -> bool {
-        // A file that is missing for a moment is being replaced.
-        let Ok(now) = Fingerprint::of(&self.path) else {
-            self.absences = self.absences.saturating_add(1);
-            return false;
-        };
-        self.absences = 0;
+        let look = Fingerprint::of(&self.path);
+        // What never was cannot go.
+        if self.absence.is_news(look.is_err() && self.last.is_some(), link::now()) {
+            warn!(file = %self.path.display(), "a file is gone; what was read of it stays valid until there is one again");
+        }
+        let Ok(now) = look else { return false };
         let changed = self.last.as_ref() != Some(&now);
         self.last = Some(now);
         changed
     }
-
-    /// Whether, of a file that was there, it is clear by now that nobody is replacing it. Says so once.
-    fn has_gone(&self) -> bool {
-        self.last.is_some() && self.absences == ABSENCES
-    }
 }
 
 /// Loads the file again whenever it changes, and closes sessions whose credential ends, for ever. A file that cannot be used
-/// changes nothing.
-pub(crate) async fn follow(mut tokens: Tokens, authenticator: Arc<Authenticator>, acceptor: Acceptor) {
+/// changes nothing. The file is looked at earlier when one of `rechecks` says so.
+pub(crate) async fn follow(
+    mut tokens: Tokens,
+    authenticator: Arc<Authenticator>,
+    acceptor: Acceptor,
+    mut rechecks: Rechecks,
+) {
     let mut next_end = authenticator.credentials().next_end(clock());
     loop {
         // The clock of the wall counts, which may be set: it is looked at together with the file, not waited for.
-        tokio::time::sleep(INTERVAL).await;
+        let recheck = timeout(INTERVAL, rechecks.next()).await.ok();
         let changed = tokens.file.has_changed() && reload(&tokens, &authenticator);
         let clock = clock();
         if changed || next_end.is_some_and(|end| end <= clock) {
             acceptor.close_withdrawn(clock);
             next_end = authenticator.credentials().next_end(clock);
+        }
+        if let Some(recheck) = recheck {
+            drop(recheck);
+            sleep(RECHECK_PAUSE).await;
         }
     }
 }
@@ -152,9 +178,9 @@ fn clock() -> i64 {
 pub(crate) async fn follow_certificates(certificates: Certificates) {
     let Certificates { tls, mut files } = certificates;
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        sleep(INTERVAL).await;
         // All are looked at, so that what changes together is read once.
-        if files.iter_mut().fold(false, |any, file| file.has_changed() | file.has_gone() | any) {
+        if files.iter_mut().fold(false, |any, file| file.has_changed() | any) {
             let errors = tls.reload();
             for error in &errors {
                 error!(%error, "a file of TLS changed but cannot be used; what it held before stays in use");
@@ -218,24 +244,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_stays_away_has_gone_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("cert.pem");
-        let mut never = Followed::new(path.clone());
-        fs::write(&path, "one").unwrap();
-        let mut file = Followed::new(path.clone());
-        let mut look = || (file.has_changed(), file.has_gone());
-        assert_eq!(look(), (false, false));
-        for round in ["one", "another"] {
-            fs::remove_file(&path).unwrap();
-            let gone: Vec<_> = (0..10).map(|_| look()).filter(|seen| *seen != (false, false)).collect();
-            assert_eq!(gone, [(false, true)], "{round}");
-            fs::write(&path, "another").unwrap();
-            assert_eq!(look(), (true, false), "{round}: it is back");
-        }
-        fs::remove_file(&path).unwrap();
-        for _ in 0..10 {
-            assert!(!never.has_changed() && !never.has_gone(), "what never was cannot go");
-        }
+    fn that_a_file_is_gone_is_told_once_and_not_while_it_is_replaced() {
+        let (mut absence, begin) = (Absence::default(), Instant::now());
+        let mut told = |is_gone, millis| absence.is_news(is_gone, begin + Duration::from_millis(millis));
+        assert!(!told(true, 0) && !told(true, 250));
+        assert!(!told(false, 500), "it was replaced");
+        assert!(!told(true, 750) && !told(true, 1500));
+        assert!(told(true, 1750));
+        assert!(!told(true, 2000) && !told(true, 60_000));
+        assert!(!told(false, 60_250));
+        assert!(!told(true, 60_500) && told(true, 61_500), "again");
     }
 }

@@ -1,4 +1,10 @@
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use cli::Shutdown;
 use http::Request;
@@ -18,6 +24,7 @@ use crate::{
     ActivationError, Addresses, CacheError, Config, Limits, Reactors, TlsFileError, TokenFileError,
     admin::Admin,
     agents::{AgentPort, WebSocket, http1_builder},
+    audit,
     connections::{Connection, Connections, run},
     descriptors,
     door::Doors,
@@ -116,8 +123,9 @@ impl Gateway {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn with_credentials(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let began = link::now();
         let ports = Ports::bind(&config)?;
-        Self::on(ports, config, credentials)
+        Self::on(ports, config, credentials, began)
     }
 
     /// Reads the credentials, and takes over the ports of an older process or those that the system has opened. Opens what
@@ -129,9 +137,10 @@ impl Gateway {
     /// # Cancel safety
     /// Dropping the future leaves everything to the older process.
     pub async fn open(config: Config) -> Result<Self, ServeError> {
+        let began = link::now();
         let (credentials, followed) = reload::read(config.tokens.clone(), config.master_key_file.as_deref())?;
         if let Some(ports) = Ports::activated(&config)? {
-            return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials)? });
+            return Ok(Self { tokens: Some(followed), ..Self::on(ports, config, credentials, began)? });
         }
         Ok(Self { tokens: Some(followed), ..Self::beside(config, credentials).await? })
     }
@@ -144,17 +153,23 @@ impl Gateway {
     /// # Cancel safety
     /// Dropping the future leaves everything to the older process.
     pub async fn beside(config: Config, credentials: Credentials) -> Result<Self, ServeError> {
+        let began = link::now();
         let older = if config.reuse_port { Ports::inherit(&config).await } else { None };
         match older {
             Some((ports, older)) => {
-                Ok(Self { predecessor: Some(older), ..Self::on(ports, config, credentials)? })
+                Ok(Self { predecessor: Some(older), ..Self::on(ports, config, credentials, began)? })
             }
             None => Self::with_credentials(config, credentials),
         }
     }
 
-    fn on(ports: Ports, config: Config, credentials: Credentials) -> Result<Self, ServeError> {
-        let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone()));
+    fn on(
+        ports: Ports,
+        config: Config,
+        credentials: Credentials,
+        began: Instant,
+    ) -> Result<Self, ServeError> {
+        let authenticator = Arc::new(Authenticator::new(credentials, config.audiences.clone(), began));
         if let Some(acme) = config.tls.as_ref().and_then(|tls| tls.acme.as_ref()) {
             acme.cache().prepare()?;
         }
@@ -298,7 +313,7 @@ impl Core {
     ) -> Self {
         let seed = uuid::Uuid::new_v4().as_u64_pair().0;
         let registry = Arc::new(Registry::new(config.limits.offline_grace, seed));
-        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone()));
+        let metrics = Arc::new(Metrics::new(Arc::clone(&registry), tls.clone(), config.audit.clone()));
         let edge = Arc::new(Edge::new(&config.edge, rulebook::https_port(config, addresses)));
         let acceptor = Acceptor::new(
             Arc::clone(&authenticator),
@@ -332,7 +347,8 @@ impl Core {
         let mut tasks = Vec::new();
         if let Some(file) = tokens {
             let authenticator = Arc::clone(&self.ingress.authenticator);
-            tasks.push(tokio::spawn(reload::follow(file, authenticator, self.acceptor.clone())));
+            let rechecks = authenticator.rechecks();
+            tasks.push(tokio::spawn(reload::follow(file, authenticator, self.acceptor.clone(), rechecks)));
         }
         if let Some(source) = config.edge.source.clone() {
             tasks.push(tokio::spawn(reload::follow_policies(source, Arc::clone(&self.edge))));
@@ -342,6 +358,9 @@ impl Core {
             && let Some(challenges) = &self.ingress.challenges
         {
             tasks.push(tokio::spawn(crate::acme::keep(acme, Arc::clone(challenges))));
+        }
+        if let Some(audit) = config.audit.clone() {
+            tasks.push(tokio::spawn(audit::watch(audit)));
         }
         if let Some(certificates) = certificates {
             tasks.push(tokio::spawn(reload::follow_certificates(certificates)));

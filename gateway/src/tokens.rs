@@ -1,6 +1,8 @@
 //! The token file: which credentials exist and which agents they are for.
 //!
 //! ```toml
+//! master_key = "<16 digits>"         # fingerprint of the master key, once there was one
+//!
 //! [[token]]
 //! id = "itk_k3v9x0q2mw7a"
 //! name = "the shop's server"         # for people only, like created and rotated
@@ -42,6 +44,8 @@ pub use store::Rotation;
 /// A token file that was read and checked.
 #[derive(Clone, Debug)]
 pub struct TokenFile {
+    /// The fingerprint of the key that derived tokens come from, if it was written down.
+    pub master_key: Option<String>,
     /// The tokens in the order of the file, each id once.
     pub entries: Vec<TokenEntry>,
 }
@@ -59,15 +63,17 @@ impl TokenFile {
         Self::parse(&text, path)
     }
 
-    /// Appends `entry` to the file, which is made if it does not exist. Afterwards only its owner can read it.
+    /// Appends `entry` to the file, which is made if it does not exist. Afterwards only its owner can read it, and `master` is
+    /// known as the key that its derived tokens come from.
     ///
     /// The file is replaced as a whole, so that a reader sees it with the entry or without. What was in it stays,
     /// comments included. Several processes may add at the same time.
     ///
     /// # Errors
-    /// [`TokenFileError`] if the file cannot be read or written, or would not be valid afterwards.
-    pub fn add(path: &Path, entry: &TokenEntry) -> Result<(), TokenFileError> {
-        store::append(path, entry)
+    /// [`TokenFileError`] if the file cannot be read or written, would not be valid afterwards, or has tokens of another
+    /// master key.
+    pub fn add(path: &Path, entry: &TokenEntry, master: Option<&MasterKey>) -> Result<(), TokenFileError> {
+        store::append(path, entry, master)
     }
 
     /// Gives a token a new key. The old one stays good for as long as `rotation` says.
@@ -78,11 +84,11 @@ impl TokenFile {
         store::rotate(path, id, rotation)
     }
 
-    /// Withdraws a token, which stays in the file as a record of that.
+    /// Withdraws a token, which stays in the file as a record of that. Returns whether it was not withdrawn before.
     ///
     /// # Errors
     /// [`TokenFileError`] as for [`TokenFile::add`], and if there is no such token.
-    pub fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<(), TokenFileError> {
+    pub fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<bool, TokenFileError> {
         store::revoke(path, id, now)
     }
 
@@ -106,17 +112,31 @@ impl TokenFile {
     /// What the tokens stand for.
     ///
     /// # Errors
-    /// [`TokenFileError::NoMasterKey`] if one of them is derived and there is no `master` key.
+    /// [`TokenFileError::NoMasterKey`] if one of them is derived and there is no `master` key, and
+    /// [`TokenFileError::OtherMasterKey`] if it is derived from another one.
     pub fn credentials(
         &self,
         master: Option<&MasterKey>,
         path: &Path,
     ) -> Result<Credentials, TokenFileError> {
+        self.check_master(master, path)?;
         let grants = self.entries.iter().map(|entry| match entry.grant(master) {
             Some(grant) => Ok((entry.id.clone(), grant)),
             None => Err(TokenFileError::NoMasterKey { path: path.to_owned(), id: entry.id.clone() }),
         });
         grants.collect()
+    }
+
+    /// Whether its derived tokens come from `master`, as far as the file says.
+    fn check_master(&self, master: Option<&MasterKey>, path: &Path) -> Result<(), TokenFileError> {
+        let fits = match (&self.master_key, master) {
+            (Some(known), Some(master)) => *known == master.fingerprint(),
+            _ => true,
+        };
+        if fits || !self.entries.iter().any(TokenEntry::is_derived) {
+            return Ok(());
+        }
+        Err(TokenFileError::OtherMasterKey { path: path.to_owned() })
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, TokenFileError> {
@@ -125,11 +145,12 @@ impl TokenFile {
             line: error.span().and_then(|span| text.get(..span.start)).unwrap_or("").matches('\n').count()
                 + 1,
         })?;
+        let master_key = content.master_key.clone();
         let entries = numbered(content, path).collect::<Result<Vec<_>, _>>()?;
         let mut seen = HashSet::new();
         match entries.iter().find(|entry| !seen.insert(&entry.id)) {
             Some(twice) => Err(TokenFileError::Duplicate { path: path.to_owned(), id: twice.id.clone() }),
-            None => Ok(Self { entries }),
+            None => Ok(Self { master_key, entries }),
         }
     }
 }
@@ -138,6 +159,7 @@ impl TokenFile {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Content {
+    master_key: Option<String>,
     #[serde(default)]
     token: Vec<RawEntry>,
 }

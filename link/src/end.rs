@@ -42,8 +42,13 @@ pub enum CloseReason {
     Shutdown,
     /// A newer link of the same agent took its place.
     Replaced,
-    /// The credential of the agent was withdrawn.
-    Revoked,
+    /// The credential of the agent is not good any more.
+    Withdrawn {
+        /// What became of it, in one word.
+        what: &'static str,
+        /// The same for the agent.
+        message: String,
+    },
     /// The peer broke the protocol.
     Protocol(String),
     /// What arrived is not a frame.

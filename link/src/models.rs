@@ -87,7 +87,7 @@ fn one_reason() {
     let (link, outbound) = Gateway::new(settings(&budget));
     let Opened { mut receiver, .. } = open(&link, 1, true);
     let seen = Arc::new(shuttle::sync::Mutex::new(Vec::new()));
-    let closers = [CloseReason::Silent, CloseReason::Revoked].map(|reason| {
+    let closers = [CloseReason::Silent, CloseReason::Shutdown].map(|reason| {
         let (link, seen) = (link.clone(), Arc::clone(&seen));
         thread::spawn(move || {
             link.close(reason);

@@ -22,6 +22,7 @@ use crate::{
     AgentRules, Authenticated, Authenticator, LinkInfo, Metrics, Registry, Rejection, Terms,
     audit::{self, Claim},
     herd,
+    lobby::Telling,
     reader::{self, Watch},
     seats::{Seat, SeatLimits, Seats},
     session::{GatewayLink, Outbound, Retirement, Session},
@@ -153,7 +154,7 @@ impl Acceptor {
                 && !session.link.is_closed()
             {
                 audit::withdrawn(&session, why);
-                session.close(CloseReason::Revoked);
+                session.close(why.into());
             }
         }
     }
@@ -183,7 +184,7 @@ impl Inner {
         {
             Ok(Some(Ok(frame))) => {
                 claim = Claim::of(&frame);
-                self.authenticate(frame, &info)
+                self.authenticate(frame, &info).await
             }
             Ok(Some(Err(error))) => return link.close(error.into()),
             Ok(None) => return link.close(CloseReason::Gone),
@@ -195,7 +196,11 @@ impl Inner {
         }
     }
 
-    fn authenticate(&self, frame: AgentFrame, info: &LinkInfo) -> Result<(Authenticated, Seat), Rejection> {
+    async fn authenticate(
+        &self,
+        frame: AgentFrame,
+        info: &LinkInfo,
+    ) -> Result<(Authenticated, Seat), Rejection> {
         if frame.encoded_len() > limits::MAX_CONNECT_FRAME {
             return Err(Rejection::Malformed("the first frame is larger than 4 KiB"));
         }
@@ -205,10 +210,19 @@ impl Inner {
         if self.draining.is_cancelled() {
             return Err(Rejection::Draining);
         }
-        let now = link::now();
-        info.visitor.may_try(self.authenticator.generation(), now).map_err(Rejection::Throttled)?;
-        let authenticated =
-            self.authenticator.verify(request, &info.authority, &info.channel, unix_millis(), now)?;
+        let authenticator = &self.authenticator;
+        let generation = authenticator.generation();
+        info.visitor.may_try(generation, link::now()).map_err(Rejection::Throttled)?;
+        let verify = |request| {
+            authenticator.verify(request, &info.authority, &info.channel, unix_millis(), link::now())
+        };
+        let authenticated = match verify(request.clone()) {
+            // Agents are often started as soon as their token is made.
+            Err(Rejection::Unauthenticated) if authenticator.have_changed_since(generation).await => {
+                verify(request)
+            }
+            found => found,
+        }?;
         let seat = self.seats.take(
             &authenticated,
             SeatLimits {
@@ -222,14 +236,18 @@ impl Inner {
     fn refuse(&self, rejection: Rejection, info: &LinkInfo, claim: &Claim, link: &GatewayLink) {
         let error = rejection.to_wire();
         let code = error.code().as_str_name();
-        match rejection {
-            Rejection::Throttled(_) => debug!(code, "agent refused without a look at its signature"),
-            _ => audit::refused(info, claim, code, &rejection),
+        let telling = match rejection {
+            Rejection::Throttled(_) => Telling::Silence,
+            Rejection::Unauthenticated => info.visitor.failed(self.authenticator.generation(), link::now()),
+            _ if rejection.is_to_a_stranger() => info.visitor.tell(link::now()),
+            _ => Telling::Line,
+        };
+        match telling {
+            Telling::Silence => debug!(code, reason = %rejection, "agent refused"),
+            Telling::Line | Telling::LastLine => audit::refused(info, claim, error.code(), &rejection),
         }
-        if rejection == Rejection::Unauthenticated
-            && info.visitor.failed(self.authenticator.generation(), link::now())
-        {
-            audit::throttled(info);
+        if telling == Telling::LastLine {
+            audit::throttled(info, &rejection);
         }
         self.metrics.rejections.get_or_create(&[("code", code)]).inc();
         link.table().push_control(error.clone());
@@ -282,7 +300,7 @@ impl Inner {
         let standing = self.authenticator.credentials().standing(token, agent_id, secret, unix_millis());
         if let Err(why) = standing {
             audit::withdrawn(&session, why);
-            session.close(CloseReason::Revoked);
+            session.close(why.into());
         }
         let sessions = self.metrics.sessions.get_or_create_owned(&[("transport", info.transport)]);
         sessions.inc();
@@ -339,6 +357,7 @@ impl Inner {
             life: Mutex::new(Lifecycle::authenticating(link::now())),
             transport: info.transport,
             peer: info.peer,
+            client: info.client(),
             link,
             inline_limit,
             features: accepted.features.clone(),

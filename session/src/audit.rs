@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use link::CloseReason;
-use proto::{AgentFrame, AgentId, TokenId, agent_frame};
+use proto::{AgentFrame, AgentId, TokenId, agent_frame, connect_error::Code};
 use tracing::{info, warn};
 
 use crate::{LinkInfo, Rejection, credentials::Withdrawn, session::Session};
@@ -45,6 +45,7 @@ pub(crate) fn connected(session: &Session, version: &str) {
         agent = %session.agent_id(),
         session = %session.id(),
         peer = session.peer().map(tracing::field::display),
+        client = session.client.map(tracing::field::display),
         transport = session.transport(),
         version = %version.escape_debug(),
         "agent connected"
@@ -59,6 +60,7 @@ pub(crate) fn disconnected(session: &Session, reason: Option<&CloseReason>, last
         agent = %session.agent_id(),
         session = %session.id(),
         peer = session.peer().map(tracing::field::display),
+        client = session.client.map(tracing::field::display),
         transport = session.transport(),
         reason = reason.map_or("gone", word),
         duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
@@ -66,28 +68,37 @@ pub(crate) fn disconnected(session: &Session, reason: Option<&CloseReason>, last
     );
 }
 
-pub(crate) fn refused(info: &LinkInfo, claim: &Claim, code: &str, rejection: &Rejection) {
+pub(crate) fn refused(info: &LinkInfo, claim: &Claim, code: Code, rejection: &Rejection) {
     warn!(
         target: TARGET,
         what = "refused",
         token = claim.token.as_ref().map(tracing::field::display),
         agent = claim.agent_id.as_ref().map(tracing::field::display),
         peer = info.peer.map(tracing::field::display),
+        client = info.client().map(tracing::field::display),
         transport = info.transport,
-        code,
+        code = word_of(code),
         reason = %rejection,
         "agent refused"
     );
 }
 
-/// Said once for each time that an address uses up its attempts: what comes from there after that is not worth a line each.
-pub(crate) fn throttled(info: &LinkInfo) {
+/// Said once for each time that an address uses up its attempts, or its lines: what comes from there after that is not worth
+/// a line each.
+pub(crate) fn throttled(info: &LinkInfo, rejection: &Rejection) {
+    let is_locked_out = *rejection == Rejection::Unauthenticated && info.visitor.is_counted();
     warn!(
         target: TARGET,
         what = "throttled",
         peer = info.peer.map(tracing::field::display),
+        client = info.client().map(tracing::field::display),
         transport = info.transport,
-        "too many failed attempts from this address; it must wait"
+        "{}",
+        if is_locked_out {
+            "too many failed attempts from this address; it must wait"
+        } else {
+            "too many refusals of this address; not all that follow are told"
+        }
     );
 }
 
@@ -103,6 +114,12 @@ pub(crate) fn withdrawn(session: &Session, why: Withdrawn) {
     );
 }
 
+/// A code as the documents spell it.
+fn word_of(code: Code) -> &'static str {
+    let name = code.as_str_name();
+    name.strip_prefix("CODE_").unwrap_or(name)
+}
+
 /// One word for the end of a session.
 fn word(reason: &CloseReason) -> &'static str {
     match reason {
@@ -110,7 +127,7 @@ fn word(reason: &CloseReason) -> &'static str {
         CloseReason::Silent => "silent",
         CloseReason::Shutdown => "shutdown",
         CloseReason::Replaced => "replaced",
-        CloseReason::Revoked => "revoked",
+        CloseReason::Withdrawn { what, .. } => what,
         CloseReason::Protocol(_) => "protocol",
         CloseReason::Malformed(_) => "malformed",
         CloseReason::Unsupported(_) => "unsupported",

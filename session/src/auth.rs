@@ -18,10 +18,13 @@ use crate::{
     credentials::{Credentials, Grant, Key, Withdrawn},
 };
 
+mod rechecks;
 mod replay;
 #[cfg(test)]
 mod tests;
 
+use rechecks::Doubts;
+pub use rechecks::{Recheck, Rechecks};
 use replay::{Replay, ReplayCache};
 
 /// Checks signed [`ConnectRequest`]s against the credentials of the moment.
@@ -31,8 +34,11 @@ pub struct Authenticator {
     /// Names under which this gateway may have been dialled; empty: whatever the link says.
     audiences: Vec<String>,
     replay: Mutex<ReplayCache>,
+    /// When it began to remember what was used.
+    began: Instant,
     /// How often the credentials were exchanged.
     generation: AtomicU64,
+    doubts: Doubts,
     /// Signs nothing: it stands in for the keys that a token does not have, so that each request costs the same.
     dummy: Secret,
     /// Signatures that were computed to be compared.
@@ -70,6 +76,11 @@ pub enum Rejection {
     /// The clocks are too far apart. Said only after a good signature.
     #[error("the agent's clock is more than 60 s away from the gateway's")]
     ClockSkew(ServerTime),
+    /// It was signed before this gateway began to remember which requests were used. Said only after a good signature.
+    #[error(
+        "signed before this gateway was started, which knows nothing of that time: it must be signed anew"
+    )]
+    Outdated(ServerTime),
     /// The nonce was used before.
     #[error("this ConnectRequest was used before")]
     Replayed,
@@ -127,12 +138,20 @@ impl ServerTime {
 }
 
 impl Rejection {
+    /// Whether nothing was proved before it, so that anybody can be refused like that as often as he likes.
+    pub(crate) fn is_to_a_stranger(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_) | Self::Unauthenticated | Self::NoTls | Self::Throttled(_) | Self::Draining
+        )
+    }
+
     /// The wire form.
     pub fn to_wire(self) -> ConnectError {
         let (code, retry_after_ms) = match self {
             Self::Malformed(_) | Self::NoTls => (Code::Protocol, 0),
             Self::Unauthenticated | Self::Intercepted | Self::Withdrawn(_) => (Code::Unauthenticated, 0),
-            Self::ClockSkew(_) => (Code::ClockSkew, 0),
+            Self::ClockSkew(_) | Self::Outdated(_) => (Code::ClockSkew, 0),
             Self::Replayed => (Code::Replayed, 0),
             Self::AgentIdNotAllowed | Self::Certificate => (Code::AgentIdNotAllowed, 0),
             Self::Version => (Code::Version, 0),
@@ -155,7 +174,8 @@ impl Rejection {
             ..ConnectError::default()
         };
         match self {
-            Self::ClockSkew(ServerTime { time, signature }) => {
+            Self::ClockSkew(ServerTime { time, signature })
+            | Self::Outdated(ServerTime { time, signature }) => {
                 ConnectError { server_time: time, server_signature: signature.to_vec().into(), ..error }
             }
             _ => error,
@@ -164,18 +184,21 @@ impl Rejection {
 }
 
 impl Authenticator {
-    /// Checks against `credentials`, and against `audiences` if there are any.
+    /// Checks against `credentials`, and against `audiences` if there are any. `began` is no later than the first request can
+    /// have come: what was signed before may have been used with an earlier process.
     ///
     /// # Panics
     /// If the system has no random source.
-    pub fn new(credentials: Credentials, audiences: Vec<String>) -> Self {
+    pub fn new(credentials: Credentials, audiences: Vec<String>, began: Instant) -> Self {
         let mut dummy = [0; Secret::LEN];
         getrandom::fill(&mut dummy).expect("the system has a random source");
         Self {
             credentials: RwLock::new(Arc::new(credentials)),
             audiences,
             replay: Mutex::new(ReplayCache::new(2 * limits::CLOCK_SKEW)),
+            began,
             generation: AtomicU64::new(0),
+            doubts: Doubts::default(),
             dummy: Secret::from_bytes(dummy),
             #[cfg(test)]
             computed: std::sync::atomic::AtomicUsize::default(),
@@ -196,6 +219,23 @@ impl Authenticator {
     /// A number that is another one whenever the credentials are others.
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
+    }
+
+    /// Requests to look at the source of the credentials, for the one who exchanges them when it changes. Before somebody is
+    /// refused as unknown such a request is made and its end waited for. Only the last one to ask for them has them.
+    pub fn rechecks(&self) -> Rechecks {
+        self.doubts.follow()
+    }
+
+    /// Has the source of the credentials looked at once more. Returns whether they are others than those of `generation`.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub(crate) async fn have_changed_since(&self, generation: u64) -> bool {
+        if self.generation() == generation {
+            self.doubts.settle().await;
+        }
+        self.generation() != generation
     }
 
     /// Checks a request. `authority` is the host that the link says was dialled, `channel` what TLS says of it; `clock` is
@@ -232,8 +272,15 @@ impl Authenticator {
         if request.channel_binding() == ChannelBinding::Unseen && channel.is_tls() {
             return Err(Rejection::Intercepted);
         }
+        let server_time = || ServerTime::signed(clock, &request.nonce, secret);
         if !in_time {
-            return Err(Rejection::ClockSkew(ServerTime::signed(clock, &request.nonce, secret)));
+            return Err(Rejection::ClockSkew(server_time()));
+        }
+        // One that is bound to this connection cannot have been used on another.
+        if request.channel_binding() != ChannelBinding::TlsExporter
+            && request.timestamp < self.began_at(clock, now)
+        {
+            return Err(Rejection::Outdated(server_time()));
         }
         if request.protocol_version < limits::PROTOCOL_VERSION {
             return Err(Rejection::Version);
@@ -248,6 +295,13 @@ impl Authenticator {
         self.remember(&token, &request.nonce, now)?;
         let (max_sessions, max_concurrent) = (grant.max_sessions, grant.max_concurrent);
         Ok(Authenticated { agent_id, token, secret: secret.clone(), request, max_sessions, max_concurrent })
+    }
+
+    /// When it began, as the clock says now: that may have been set since. Both ends of the time since then are cut to
+    /// milliseconds, so it is rounded up, lest an agent be refused that signed in the same millisecond.
+    fn began_at(&self, clock: i64, now: Instant) -> i64 {
+        let since = now.saturating_duration_since(self.began).as_nanos().div_ceil(1_000_000);
+        clock.saturating_sub(i64::try_from(since).unwrap_or(i64::MAX))
     }
 
     /// Which of the token's keys made the signature. Computes as many signatures for a token that does not exist as for

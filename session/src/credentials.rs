@@ -1,5 +1,6 @@
 use std::{collections::HashMap, fmt, str::FromStr};
 
+use link::CloseReason;
 use proto::{AgentId, Credential, InvalidAgentId, Secret, TokenId};
 
 /// Which agent ids a token may claim.
@@ -96,6 +97,12 @@ impl Withdrawn {
             Self::Rotated => "rotated",
             Self::AgentId => "agent_id",
         }
+    }
+}
+
+impl From<Withdrawn> for CloseReason {
+    fn from(why: Withdrawn) -> Self {
+        Self::Withdrawn { what: why.word(), message: why.to_string() }
     }
 }
 

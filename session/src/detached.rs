@@ -39,6 +39,7 @@ impl Session {
             life: Mutex::new(Lifecycle::authenticating(link::now())),
             transport: "test",
             peer: None,
+            client: None,
             link,
             inline_limit: 0,
             features: Vec::new(),

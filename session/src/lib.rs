@@ -37,7 +37,7 @@ mod terms;
 
 pub use acceptor::Acceptor;
 pub use audit::TARGET as AUDIT;
-pub use auth::{Authenticated, Authenticator, Rejection, ServerTime};
+pub use auth::{Authenticated, Authenticator, Recheck, Rechecks, Rejection, ServerTime};
 pub use channel::Channel;
 pub use credentials::{AgentIdPattern, Credentials, Grant, Previous, Withdrawn};
 pub use dispatch::{Attempt, Cause, Dispatcher, OpenedExchange, Unavailable};

@@ -66,7 +66,7 @@ struct Waiting {
 pub struct Visitor {
     accepted: CancellationToken,
     place: Arc<Mutex<Option<Place>>>,
-    /// Where its failures are counted; `None` if they are not.
+    /// What is known of where it comes from.
     record: Option<Record>,
 }
 
@@ -74,8 +74,25 @@ pub struct Visitor {
 #[derive(Clone)]
 struct Record {
     address: IpAddr,
+    /// Whether that is where failures come from. If not, nobody knows where they do, and they are not counted.
+    is_its_own: bool,
     rate: Rate,
     failures: Arc<Limiter>,
+}
+
+/// What is counted of an address, besides the failures against each generation of credentials.
+#[derive(Hash)]
+struct Lines;
+
+/// What may be said of one more refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// All of it.
+    Line,
+    /// All of it, and that there will be no more for a while.
+    LastLine,
+    /// Nothing.
+    Silence,
 }
 
 struct Place {
@@ -100,7 +117,7 @@ impl Lobby {
         waiting.by_address.insert(address, from_there + 1);
         let place = Place { address, waiting: Arc::clone(&self.waiting) };
         let failures = Arc::clone(&self.failures);
-        let record = Some(Record { address: client_key(address), rate: self.limits.failures, failures });
+        let record = Some(Record { address, is_its_own: true, rate: self.limits.failures, failures });
         let place = Arc::new(Mutex::new(Some(place)));
         Some(Visitor { accepted: CancellationToken::new(), place, record })
     }
@@ -128,9 +145,35 @@ impl Visitor {
     /// knows who that is.
     #[must_use]
     pub fn on_behalf_of(self, client: Option<IpAddr>) -> Self {
-        let record = self.record.zip(client);
-        let record = record.map(|(record, client)| Record { address: client_key(client), ..record });
+        let record = self.record.map(|record| match client {
+            Some(address) => Record { address, ..record },
+            None => Record { is_its_own: false, ..record },
+        });
         Self { record, ..self }
+    }
+
+    /// Where it comes from, as far as anybody knows.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.record.as_ref().map(|record| record.address)
+    }
+
+    /// Whether its failures are counted.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.is_its_own)
+    }
+
+    /// Takes note of a refusal that costs whoever causes it nothing, so that strangers cannot fill a log. Their attempts are
+    /// not counted by it.
+    pub(crate) fn tell(&self, now: Instant) -> Telling {
+        let Some(record) = &self.record else { return Telling::Line };
+        let key = (client_key(record.address), Lines);
+        if record.failures.take(&key, record.rate, now).is_err() {
+            return Telling::Silence;
+        }
+        match record.failures.check(&key, record.rate, now) {
+            Ok(()) => Telling::Line,
+            Err(_) => Telling::LastLine,
+        }
     }
 
     /// Whether it may try to authenticate. What failed against credentials of an earlier `generation` is forgotten: it may be
@@ -139,15 +182,21 @@ impl Visitor {
     /// # Errors
     /// How long it must wait, because too many attempts from there have failed.
     pub(crate) fn may_try(&self, generation: u64, now: Instant) -> Result<(), Duration> {
-        let Some(Record { address, rate, failures }) = &self.record else { return Ok(()) };
-        failures.check((address, generation), *rate, now)
+        let Some(Record { address, is_its_own: true, rate, failures }) = &self.record else { return Ok(()) };
+        failures.check((client_key(*address), generation), *rate, now)
     }
 
-    /// An attempt failed. Returns whether it was the last one for now.
-    pub(crate) fn failed(&self, generation: u64, now: Instant) -> bool {
-        let Some(Record { address, rate, failures }) = &self.record else { return false };
-        let _ = failures.take((address, generation), *rate, now); // one that came too soon is no reason to wait longer
-        failures.check((address, generation), *rate, now).is_err()
+    /// An attempt failed. Returns what may be said of it.
+    pub(crate) fn failed(&self, generation: u64, now: Instant) -> Telling {
+        let Some(Record { address, is_its_own: true, rate, failures }) = &self.record else {
+            return self.tell(now);
+        };
+        let key = (client_key(*address), generation);
+        let _ = failures.take(key, *rate, now); // one that came too soon is no reason to wait longer
+        match failures.check(key, *rate, now) {
+            Ok(()) => Telling::Line,
+            Err(_) => Telling::LastLine,
+        }
     }
 
     /// Whether an agent was accepted.
@@ -230,7 +279,8 @@ mod tests {
         for attempt in 1..=10 {
             let visitor = lobby.enter(HERE).unwrap();
             assert_eq!(visitor.may_try(0, now), Ok(()));
-            assert_eq!(visitor.failed(0, now), attempt == 10, "attempt {attempt}");
+            let telling = if attempt == 10 { Telling::LastLine } else { Telling::Line };
+            assert_eq!(visitor.failed(0, now), telling, "attempt {attempt}");
         }
         let again = lobby.enter(HERE).unwrap();
         let wait = again.may_try(0, now).unwrap_err();
@@ -239,6 +289,24 @@ mod tests {
         assert_eq!(lobby.enter(THERE).unwrap().may_try(0, now), Ok(()), "others are not meant");
         assert_eq!(again.may_try(1, now), Ok(()), "other credentials, other failures");
         assert_eq!(Visitor::default().may_try(0, now), Ok(()));
+    }
+
+    #[test]
+    fn an_address_has_ten_lines_and_then_ten_a_minute_and_may_try_all_the_while() {
+        let lobby = lobby(100, 100);
+        let now = link::now();
+        let visitor = lobby.enter(HERE).unwrap();
+        let told: Vec<_> = (0..100).map(|_| visitor.tell(now)).collect();
+        assert_eq!(told[..9], [Telling::Line; 9]);
+        assert_eq!(told[9], Telling::LastLine);
+        assert_eq!(told[10..], [Telling::Silence; 90]);
+        assert_eq!(visitor.may_try(0, now), Ok(()));
+        assert_eq!(visitor.tell(now + Duration::from_secs(7)), Telling::LastLine);
+        assert_eq!(lobby.enter(THERE).unwrap().tell(now), Telling::Line);
+        // Nobody knows who fails behind a proxy that does not say; the lines are the proxy's.
+        let proxied = lobby.enter(HERE).unwrap().on_behalf_of(None);
+        assert_eq!(proxied.failed(0, now), Telling::Silence);
+        assert_eq!(proxied.address(), Some(HERE));
     }
 
     #[test]

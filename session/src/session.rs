@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -42,6 +42,8 @@ pub struct Session {
     pub(crate) life: Mutex<Lifecycle>,
     pub(crate) transport: &'static str,
     pub(crate) peer: Option<SocketAddr>,
+    /// Whom the peer speaks for, if it is a proxy.
+    pub(crate) client: Option<IpAddr>,
     pub(crate) link: GatewayLink,
     pub(crate) inline_limit: usize,
     /// What both ends know, as on the wire.

@@ -1,4 +1,7 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use proto::{AgentId, limits};
 
@@ -56,6 +59,14 @@ pub struct LinkInfo {
     pub channel: Channel,
     /// The connection, as long as nobody is known on it.
     pub visitor: Visitor,
+}
+
+impl LinkInfo {
+    /// Whom the peer speaks for, if it is a proxy.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        let peer = self.peer.map(|peer| peer.ip().to_canonical());
+        self.visitor.address().map(|address| address.to_canonical()).filter(|address| Some(*address) != peer)
+    }
 }
 
 /// What is said about agents one by one, asked whenever one connects.

@@ -54,7 +54,7 @@ impl Gateway {
         };
         let everywhere = Everywhere { response_timeout: rules.response_timeout, instances: rules.instances };
         let acceptor = Acceptor::new(
-            Arc::new(Authenticator::new(credentials, Vec::new())),
+            Arc::new(Authenticator::new(credentials, Vec::new(), link::now())),
             Arc::clone(&registry),
             metrics.clone(),
             format!("gw-{number}"),

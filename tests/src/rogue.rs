@@ -3,6 +3,7 @@ use std::{net::SocketAddr, pin::Pin};
 use ::agent::Transport;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
+use http::HeaderValue;
 use prost::Message as _;
 use proto::{
     AgentFrame, ConnectAccepted, ConnectError, GatewayFrame, TunnelRequest, gateway_frame::Frame,
@@ -33,10 +34,20 @@ type Incoming = Pin<Box<dyn Stream<Item = Result<GatewayFrame, Goodbye>> + Send>
 impl Rogue {
     /// Opens a link to `addr` and says nothing on it yet.
     pub async fn dial(transport: Transport, addr: SocketAddr) -> Self {
+        Self::dial_with(transport, addr, None).await
+    }
+
+    /// The same, as a proxy does that says whom it speaks for.
+    pub async fn dial_for(client: &'static str, transport: Transport, addr: SocketAddr) -> Self {
+        Self::dial_with(transport, addr, Some(client)).await
+    }
+
+    async fn dial_with(transport: Transport, addr: SocketAddr, client: Option<&'static str>) -> Self {
         let (outgoing, frames) = mpsc::unbounded_channel();
+        let client = client.map(HeaderValue::from_static);
         let incoming = match transport {
-            Transport::Grpc => grpc::open(addr, frames).await,
-            Transport::WebSocket => ws::open(addr, frames).await,
+            Transport::Grpc => grpc::open(addr, frames, client).await,
+            Transport::WebSocket => ws::open(addr, frames, client).await,
         };
         Self { outgoing, incoming }
     }

@@ -14,7 +14,7 @@ pub(crate) fn frame(reason: CloseReason) -> CloseFrame {
         CloseReason::Silent => (4408, "no heartbeat".to_owned()),
         CloseReason::Shutdown => (1012, "the gateway is shutting down".to_owned()),
         CloseReason::Replaced => (4409, "replaced by a newer link of the same agent".to_owned()),
-        CloseReason::Revoked => (4401, "the token was revoked".to_owned()),
+        CloseReason::Withdrawn { message, .. } => (4401, message),
         CloseReason::Protocol(what) => (1002, what),
         CloseReason::Malformed(what) => (1007, what),
         CloseReason::Unsupported(what) => (1003, what),

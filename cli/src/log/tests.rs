@@ -132,3 +132,19 @@ fn two_processes_share_an_audit_log() {
     one.make_writer().write_all(b"three\n").unwrap();
     assert_eq!(scratch.lines("audit.log"), ["one", "two", "three"]);
 }
+
+#[test]
+fn an_audit_log_that_takes_nothing_says_so() {
+    let file = AuditFile::open("/dev/full".into()).unwrap();
+    let subscriber = audited(Format::Text, "error", false, Sink::default, file.clone()).unwrap();
+    assert!(file.take_error().is_none());
+    tracing::subscriber::with_default(subscriber, || {
+        for _ in 0..3 {
+            tracing::info!(target: "audit", what = "connected", "agent connected");
+        }
+    });
+    assert_eq!(file.lines_lost(), 3);
+    let error = file.take_error().unwrap().to_string();
+    assert!(error.contains("/dev/full"), "{error}");
+    assert!(file.take_error().is_none(), "it is told once");
+}

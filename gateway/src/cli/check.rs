@@ -59,6 +59,7 @@ impl Checked {
             limits: limits(&settings)?,
             tls: tls::tls(&settings)?,
             reuse_port: settings.reuse_port.unwrap_or(false),
+            audit: None,
         };
         distinct(&config)?;
         if let Some(tls) = &config.tls {

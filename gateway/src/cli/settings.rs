@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "cli::one_or_many")]
     pub(super) domain: Vec<String>,
     /// The file that `token new` writes; changes to it take effect at once
-    #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE")]
+    #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE", value_parser = super::discreet::file())]
     pub(super) tokens: Option<PathBuf>,
     /// PEM file with a certificate and its chain: turns TLS on for clients and agents. May be repeated, each with its --tls-key;
     /// the name that is asked for decides, the first one is for all others

@@ -91,6 +91,12 @@ impl TokenEntry {
         }
     }
 
+    /// Whether it takes a master key to know one of its keys.
+    pub(super) fn is_derived(&self) -> bool {
+        let previous = self.previous.as_ref().map(|(key, _)| key);
+        [Some(&self.key), previous].into_iter().flatten().any(|key| matches!(key, TokenKey::Derived(_)))
+    }
+
     /// Whether an agent can use it at `now`.
     pub fn state(&self, now: SystemTime) -> TokenState {
         if self.revoked.is_some() {

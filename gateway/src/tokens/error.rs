@@ -119,6 +119,15 @@ pub enum TokenFileError {
         /// The entry.
         id: TokenId,
     },
+    /// Its derived tokens come from another master key.
+    #[error(
+        "the master key is not the one that the tokens in {} are derived from; name that one with --master-key-file FILE",
+        path.display()
+    )]
+    OtherMasterKey {
+        /// The token file.
+        path: PathBuf,
+    },
     /// The file is valid, but written in a way that no command can change.
     #[error("{} does not write its tokens as [[token]] tables; change it by hand", path.display())]
     Layout {

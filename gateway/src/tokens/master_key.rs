@@ -6,6 +6,9 @@ use zeroize::Zeroizing;
 use super::{RandomnessError, TokenFileError, exposure};
 
 const DOMAIN: &[u8] = b"indranet/v1/token\0";
+const FINGERPRINT_DOMAIN: &[u8] = b"indranet/v1/master-key\0";
+/// Enough to notice a mistake, which is all that it is for.
+const FINGERPRINT_LEN: usize = 8;
 
 /// The one key that the secrets of derived tokens come from, so that a token file holds no secret. Wiped from memory on
 /// drop, redacted in `Debug`.
@@ -52,6 +55,13 @@ impl MasterKey {
     /// The base64url form. Named so that each place that shows a secret can be found.
     pub fn reveal(&self) -> Zeroizing<String> {
         self.0.reveal()
+    }
+
+    /// What a token file calls the key by, so that another one is noticed: the first bytes of an HMAC-SHA256, in hexadecimal.
+    /// It says nothing of the key.
+    pub fn fingerprint(&self) -> String {
+        let signature = auth::sign(&self.0, FINGERPRINT_DOMAIN);
+        signature.iter().take(FINGERPRINT_LEN).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The secret of a token: HMAC-SHA256 over a domain, the id behind its length, and the generation. Whoever knows one
@@ -103,6 +113,14 @@ mod tests {
             hex(&key().secret(&token("itk_k3v9"), 2)),
             "b3c203e37235966cf4a936b934bd7004261085d84f52b69f86836178695fc4ca"
         );
+    }
+
+    #[test]
+    fn a_fingerprint_tells_keys_apart() {
+        let (one, other) = (key().fingerprint(), MasterKey::generate().unwrap().fingerprint());
+        assert_eq!((one.len(), &one), (2 * FINGERPRINT_LEN, &key().fingerprint()));
+        assert_ne!(one, other);
+        assert_ne!(one, hex(&key().0)[..2 * FINGERPRINT_LEN]);
     }
 
     #[test]

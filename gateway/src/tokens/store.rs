@@ -28,8 +28,13 @@ pub struct Rotation<'a> {
 }
 
 /// Appends an entry.
-pub(super) fn append(path: &Path, entry: &TokenEntry) -> Result<(), TokenFileError> {
+pub(super) fn append(
+    path: &Path,
+    entry: &TokenEntry,
+    master: Option<&MasterKey>,
+) -> Result<(), TokenFileError> {
     replace(path, |text| {
+        remember(text, path, master)?;
         let table = table(entry, text.is_empty());
         text.push_str(&table);
         Ok(())
@@ -45,6 +50,7 @@ pub(super) fn rotate(
     let Rotation { fresh, master, now, overlap } = rotation;
     let mut rotated = None;
     replace(path, |text| {
+        remember(text, path, master)?;
         let old = TokenFile::parse(text, path)?.entry(id, path)?.clone();
         if old.revoked.is_some() {
             return Err(TokenFileError::Revoked { path: path.to_owned(), id: id.clone() });
@@ -81,15 +87,18 @@ pub(super) fn rotate(
     Ok(rotated.expect("a change that succeeded was made"))
 }
 
-/// Says in an entry that it was withdrawn, once.
-pub(super) fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<(), TokenFileError> {
+/// Says in an entry that it was withdrawn, once. Returns whether this was the time.
+pub(super) fn revoke(path: &Path, id: &TokenId, now: SystemTime) -> Result<bool, TokenFileError> {
+    let mut is_new = false;
     replace(path, |text| {
         edit(text, path, id, |entry| {
-            if !entry.contains_key("revoked") {
+            is_new = !entry.contains_key("revoked");
+            if is_new {
                 entry["revoked"] = value(time::text(now));
             }
         })
-    })
+    })?;
+    Ok(is_new)
 }
 
 /// Removes an entry.
@@ -113,6 +122,29 @@ fn set_key(entry: &mut Table, [secret, generation]: [&str; 2], key: &TokenKey) {
     }
 }
 
+/// Writes down which master key derived tokens come from, unless they come from another one.
+fn remember(
+    text: &mut Zeroizing<String>,
+    path: &Path,
+    master: Option<&MasterKey>,
+) -> Result<(), TokenFileError> {
+    let Some(master) = master else { return Ok(()) };
+    let file = TokenFile::parse(text, path)?;
+    file.check_master(Some(master), path)?;
+    let fingerprint = master.fingerprint();
+    if file.master_key.as_ref() == Some(&fingerprint) {
+        return Ok(());
+    }
+    let mut document = document(text, path)?;
+    document["master_key"] = value(fingerprint);
+    *text = Zeroizing::new(document.to_string());
+    Ok(())
+}
+
+fn document(text: &str, path: &Path) -> Result<DocumentMut, TokenFileError> {
+    text.parse().map_err(|_| TokenFileError::Layout { path: path.to_owned() })
+}
+
 /// Changes one entry of a text and leaves everything around it as it is, comments included.
 fn edit(
     text: &mut Zeroizing<String>,
@@ -131,7 +163,7 @@ fn edit(
 fn find(text: &str, path: &Path, id: &TokenId) -> Result<(DocumentMut, usize), TokenFileError> {
     TokenFile::parse(text, path)?.entry(id, path)?;
     let layout = || TokenFileError::Layout { path: path.to_owned() };
-    let document: DocumentMut = text.parse().map_err(|_| layout())?;
+    let document = document(text, path)?;
     let tables = document.get("token").and_then(|item| item.as_array_of_tables()).ok_or_else(layout)?;
     let is_it = |table: &Table| table.get("id").and_then(|item| item.as_str()) == Some(id.as_str());
     let index = tables.iter().position(is_it).ok_or_else(layout)?;

@@ -87,8 +87,8 @@ fn every_error_names_file_and_entry_and_no_content() {
 fn an_added_token_can_be_loaded_and_is_for_its_owner_only() {
     let directory = Directory::new("added");
     let (one, two) = (entry("one"), entry("*"));
-    TokenFile::add(&directory.file(), &one).unwrap();
-    TokenFile::add(&directory.file(), &two).unwrap();
+    TokenFile::add(&directory.file(), &one, None).unwrap();
+    TokenFile::add(&directory.file(), &two, None).unwrap();
 
     let entries = TokenFile::load(&directory.file()).unwrap().entries;
     assert_eq!(entries.iter().map(|entry| &entry.id).collect::<Vec<_>>(), [&one.id, &two.id]);
@@ -103,7 +103,7 @@ fn what_people_wrote_into_the_file_stays() {
     let directory = Directory::new("comments");
     let before = format!("# ours\n{}", token("itk_a", SECRET, "['one'] # the first"));
     fs::write(directory.file(), before.trim_end()).unwrap();
-    TokenFile::add(&directory.file(), &entry("two")).unwrap();
+    TokenFile::add(&directory.file(), &entry("two"), None).unwrap();
 
     let after = fs::read_to_string(directory.file()).unwrap();
     assert!(after.starts_with(before.trim_end()), "{after}");
@@ -114,7 +114,7 @@ fn what_people_wrote_into_the_file_stays() {
 fn a_broken_file_is_left_as_it_is() {
     let directory = Directory::new("broken");
     fs::write(directory.file(), "token = 1").unwrap();
-    TokenFile::add(&directory.file(), &entry("two")).unwrap_err();
+    TokenFile::add(&directory.file(), &entry("two"), None).unwrap_err();
     assert_eq!(fs::read_to_string(directory.file()).unwrap(), "token = 1");
 }
 
@@ -124,7 +124,7 @@ fn a_link_to_the_file_stays_a_link() {
     let link = directory.0.join("link.toml");
     fs::write(directory.file(), "").unwrap();
     std::os::unix::fs::symlink(directory.file(), &link).unwrap();
-    TokenFile::add(&link, &entry("one")).unwrap();
+    TokenFile::add(&link, &entry("one"), None).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(TokenFile::load(&directory.file()).unwrap().entries.len(), 1);
 }
@@ -134,7 +134,7 @@ fn many_may_add_at_once_and_none_is_lost() {
     let directory = Directory::new("many");
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| TokenFile::add(&directory.file(), &entry("one")).unwrap());
+            scope.spawn(|| TokenFile::add(&directory.file(), &entry("one"), None).unwrap());
         }
     });
     assert_eq!(TokenFile::load(&directory.file()).unwrap().entries.len(), 8);
@@ -166,7 +166,7 @@ fn all_that_a_token_has_survives_the_file() {
         max_concurrent: Some(10),
         ..TokenEntry::new(id("itk_a"), TokenKey::Derived(4), vec!["one".parse().unwrap()])
     };
-    TokenFile::add(&directory.file(), &written).unwrap();
+    TokenFile::add(&directory.file(), &written, None).unwrap();
     let read = &TokenFile::load(&directory.file()).unwrap().entries[0];
     assert_eq!(format!("{read:?}"), format!("{written:?}"));
 }
@@ -256,8 +256,8 @@ fn a_revoked_token_stays_as_a_record_until_it_is_purged() {
     let directory = Directory::new("revoked");
     let path = directory.file();
     fs::write(&path, token("itk_a", SECRET, "['one']") + &token("itk_b", SECRET, "['two']")).unwrap();
-    TokenFile::revoke(&path, &id("itk_a"), noon()).unwrap();
-    TokenFile::revoke(&path, &id("itk_a"), noon() + Duration::from_secs(1)).unwrap();
+    assert!(TokenFile::revoke(&path, &id("itk_a"), noon()).unwrap());
+    assert!(!TokenFile::revoke(&path, &id("itk_a"), noon() + Duration::from_secs(1)).unwrap());
     let entry = TokenFile::load(&path).unwrap().entries[0].clone();
     assert_eq!((entry.revoked, entry.state(noon())), (Some(noon()), TokenState::Revoked));
     let error = TokenFile::rotate(&path, &id("itk_a"), rotation(None, 0)).unwrap_err();
@@ -293,11 +293,55 @@ fn changes_at_the_same_time_are_all_made() {
     fs::write(&path, names.iter().map(|name| token(name, SECRET, "['one']")).collect::<String>()).unwrap();
     std::thread::scope(|scope| {
         for name in &names {
-            scope.spawn(|| TokenFile::revoke(&path, &id(name), noon()).unwrap());
-            scope.spawn(|| TokenFile::add(&path, &entry("two")).unwrap());
+            scope.spawn(|| assert!(TokenFile::revoke(&path, &id(name), noon()).unwrap()));
+            scope.spawn(|| TokenFile::add(&path, &entry("two"), None).unwrap());
         }
     });
     let entries = TokenFile::load(&path).unwrap().entries;
     assert_eq!(entries.len(), 16);
     assert_eq!(entries.iter().filter(|entry| entry.revoked.is_some()).count(), 8);
+}
+
+#[test]
+fn another_master_key_is_noticed() {
+    let directory = Directory::new("other-master");
+    let path = directory.file();
+    let [master, other] = [0; 2].map(|_| MasterKey::generate().unwrap());
+    let derived = |text| TokenEntry::new(id(text), TokenKey::Derived(1), vec!["one".parse().unwrap()]);
+    TokenFile::add(&path, &derived("itk_a"), Some(&master)).unwrap();
+    TokenFile::add(&path, &derived("itk_b"), Some(&master)).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with(&format!("master_key = \"{}\"\n", master.fingerprint())), "{text}");
+    let file = TokenFile::load(&path).unwrap();
+    assert!(file.credentials(Some(&master), &path).is_ok());
+    for error in [
+        file.credentials(Some(&other), &path).unwrap_err(),
+        TokenFile::add(&path, &derived("itk_c"), Some(&other)).unwrap_err(),
+        TokenFile::rotate(&path, &id("itk_a"), rotation(Some(&other), 60)).unwrap_err(),
+    ] {
+        assert!(matches!(error, TokenFileError::OtherMasterKey { .. }), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), text, "nothing is changed");
+    TokenFile::rotate(&path, &id("itk_a"), rotation(Some(&master), 60)).unwrap();
+
+    // Where nothing comes from the old key any more, another one may take its place.
+    TokenFile::purge(&path, &id("itk_a")).unwrap();
+    TokenFile::purge(&path, &id("itk_b")).unwrap();
+    TokenFile::add(&path, &derived("itk_c"), Some(&other)).unwrap();
+    assert_eq!(TokenFile::load(&path).unwrap().master_key, Some(other.fingerprint()));
+}
+
+#[test]
+fn a_file_of_before_learns_its_master_key_when_it_is_written() {
+    let directory = Directory::new("old-master");
+    let path = directory.file();
+    let [master, other] = [0; 2].map(|_| MasterKey::generate().unwrap());
+    let before = "# ours\n[[token]]\nid = 'itk_a'\ngeneration = 1\nagent_ids = ['one'] # the first\n";
+    fs::write(&path, before).unwrap();
+    let file = TokenFile::load(&path).unwrap();
+    assert!(file.credentials(Some(&other), &path).is_ok(), "nobody can know");
+    TokenFile::rotate(&path, &id("itk_a"), rotation(Some(&master), 60)).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("# ours") && text.contains("# the first"), "{text}");
+    assert!(TokenFile::load(&path).unwrap().credentials(Some(&other), &path).is_err());
 }

@@ -43,6 +43,8 @@ fn a_token_lives_and_dies_on_the_command_line() {
 
     let (code, ..) = outcome(program().args(["token", "revoke", id]).args(common));
     assert_eq!(code, Some(0));
+    let (code, again, _) = outcome(program().args(["token", "revoke", id]).args(common));
+    assert_eq!((code, again), (Some(0), format!("{id} was revoked before\n")), "and it is not told again");
     let (_, shown, _) = run(&["token", "show", id, "--tokens", &tokens]);
     assert!(shown.contains("state           revoked\n"), "{shown}");
     let (code, ..) = outcome(program().args(["token", "revoke", "--purge", id]).args(common));
@@ -53,6 +55,8 @@ fn a_token_lives_and_dies_on_the_command_line() {
     let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let words: Vec<&str> = told.iter().map(|event| event["what"].as_str().unwrap()).collect();
     assert_eq!(words, ["token_new", "token_rotate", "token_revoke", "token_purge"]);
+    assert_eq!(told[0]["agent_ids"], "shop");
+    assert!(told[0]["expires"].as_str().is_some_and(|end| end.ends_with('Z')), "{}", told[0]);
     assert!(told.iter().all(|event| event["token"] == id && event["user"].is_u64()));
     let everything = [table, json, shown, fs::read_to_string(&audit).unwrap()].concat();
     for secret in [made.secret.reveal(), rotated.secret.reveal()] {
@@ -83,6 +87,21 @@ fn with_a_master_key_the_token_file_holds_no_secret() {
     assert_eq!(code, Some(0));
     assert!(stdout.contains(&format!("master_key_file = \"{key}\"")), "{stdout}");
 
+    let other = directory.path("other-key");
+    assert_eq!(run(&["key", "new", "--out", &other]).0, Some(0));
+    let (text, rotate) =
+        (fs::read_to_string(&tokens).unwrap(), ["token", "rotate", made.token.as_str(), "--tokens", &tokens]);
+    for mut command in [&validate[..], &new[..6], &rotate].map(|arguments| {
+        let mut command = program();
+        command.args(arguments);
+        command
+    }) {
+        let (code, _, stderr) = outcome(command.args(["--master-key-file", &other]));
+        assert_eq!(code, Some(78), "{stderr}");
+        assert!(stderr.contains("the master key is not the one"), "{stderr}");
+    }
+    assert_eq!(fs::read_to_string(&tokens).unwrap(), text);
+
     // systemd says in a variable where its credentials are.
     let credentials = directory.path("credentials");
     let systemd = || {
@@ -105,6 +124,49 @@ fn with_a_master_key_the_token_file_holds_no_secret() {
 }
 
 #[test]
+fn a_whole_token_stands_for_its_id_and_is_never_repeated() {
+    let directory = Directory::new("whole");
+    let tokens = directory.path("tokens.toml");
+    let made = credential(run(&["token", "new", "--agent-id", "shop", "--tokens", &tokens]));
+    let whole = made.reveal();
+    let secret = made.secret.reveal();
+    let (code, shown, stderr) = run(&["token", "show", &whole, "--tokens", &tokens]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(shown.contains(made.token.as_str()), "{shown}");
+    let cut = &whole[..whole.len() - 3];
+    for arguments in [
+        &["token", "show", cut, "--tokens", &tokens][..],
+        &["token", "revoke", cut, "--tokens", &tokens],
+        &["token", "rotate", cut, "--tokens", &tokens],
+        &["token", "list", "--tokens", &whole],
+        &["token", "list", "--tokens", cut],
+        &["validate", "--domain", "t.test", "--tokens", &whole],
+    ] {
+        let (code, stdout, stderr) = run(arguments);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(!(stdout + &stderr).contains(&secret[..8]), "{stderr}");
+    }
+    let (code, stdout, _) = run(&["token", "revoke", &whole, "--tokens", &tokens]);
+    assert_eq!((code, stdout), (Some(0), format!("{} revoked\n", made.token)));
+}
+
+#[test]
+fn what_the_audit_log_does_not_take_is_said() {
+    let directory = Directory::new("full");
+    let tokens = directory.path("tokens.toml");
+    let common = ["--tokens", &tokens, "--audit-log", "/dev/full"];
+    let new = outcome(program().args(["token", "new", "--agent-id", "shop"]).args(common));
+    // The token is good all the same, and nobody else knows it.
+    let made: proto::Credential = new.1.trim_end().parse().unwrap();
+    let rotated = outcome(program().args(["token", "rotate", made.token.as_str()]).args(common));
+    let revoked = outcome(program().args(["token", "revoke", made.token.as_str()]).args(common));
+    for (code, _, stderr) in [new, rotated, revoked] {
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains("it was done") && stderr.contains("/dev/full"), "{stderr}");
+    }
+}
+
+#[test]
 fn commands_about_tokens_say_what_is_wrong() {
     let directory = Directory::new("wrong-token");
     let tokens = directory.file("tokens.toml", "");
@@ -114,6 +176,7 @@ fn commands_about_tokens_say_what_is_wrong() {
         (&["new", "--agent-id", "a", "--max-sessions", "0"], 2, "--max-sessions"),
         (&["new", "--agent-id", "a", "--name", "a\nb"], 2, "one line"),
         (&["rotate", "itk_nobody"], 78, "gateway-tunnel token list"),
+        (&["new", "--agent-id", "a", "--expires", "99999999999d"], 2, "year 9999"),
         (&["rotate", "nobody"], 2, "itk_ followed by"),
         (&["rotate", "itk_a", "--overlap", "100y"], 2, "at most a year"),
         (&["revoke", "itk_nobody"], 78, "gateway-tunnel token list"),

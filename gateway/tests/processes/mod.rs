@@ -251,3 +251,23 @@ fn running_out_of_descriptors_is_survived() {
     gateway.terminate();
     gateway.ends();
 }
+
+#[test]
+fn what_becomes_of_the_files_about_tokens_is_said() {
+    let directory = Directory::new("files");
+    let tokens = directory.file("tokens.toml", "");
+    let mut command = program();
+    command.env("INDRANET_AUDIT_LOG", "/dev/full");
+    let mut gateway = serve(&mut command, &tokens, None);
+    let new = ["token", "new", "--agent-id", "a", "--tokens", &tokens];
+    assert_eq!(crate::run(&new).0, Some(0));
+    let line = gateway.logs("it loses lines");
+    assert!(line.contains("/dev/full") && line.contains("lines_lost=1"), "{line}");
+    std::fs::remove_file(&tokens).unwrap();
+    let line = gateway.logs("a file is gone");
+    assert!(line.contains(&tokens), "{line}");
+    assert_eq!(crate::run(&new).0, Some(0));
+    gateway.logs("token file reloaded");
+    gateway.terminate();
+    gateway.ends();
+}

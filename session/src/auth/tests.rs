@@ -17,7 +17,13 @@ fn authenticator_of(audiences: &[&str], change: impl FnOnce(&mut Grant)) -> Auth
     let mut grant = Grant::new(secret(), agent_ids);
     change(&mut grant);
     let credentials = [(TokenId::parse("itk_a").unwrap(), grant)].into_iter().collect();
-    Authenticator::new(credentials, audiences.iter().map(|name| (*name).to_owned()).collect())
+    let audiences = audiences.iter().map(|name| (*name).to_owned()).collect();
+    Authenticator::new(credentials, audiences, Instant::now())
+}
+
+/// When what was signed before the start is out of time in any case.
+fn much_later() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
 }
 
 fn request() -> ConnectRequest {
@@ -42,11 +48,11 @@ fn bound(kind: ChannelBinding, value: &[u8], channel: &Channel) -> Result<Authen
     let mut request = ConnectRequest { channel_binding: kind.into(), ..request() };
     let transcript = auth::connect_transcript(&request, HOST, value);
     request.signature = auth::sign(&secret(), &transcript).to_vec().into();
-    authenticator(&[]).verify(request, HOST, channel, CLOCK, Instant::now())
+    authenticator(&[]).verify(request, HOST, channel, CLOCK, much_later())
 }
 
 fn verify(authenticator: &Authenticator, request: ConnectRequest) -> Result<Authenticated, Rejection> {
-    authenticator.verify(request, HOST, &Channel::plain(), CLOCK, Instant::now())
+    authenticator.verify(request, HOST, &Channel::plain(), CLOCK, much_later())
 }
 
 #[test]
@@ -93,6 +99,44 @@ fn a_good_signature_earns_a_precise_answer() {
     }
     let edge = ConnectRequest { timestamp: CLOCK - 60_000, ..request() };
     assert!(verify(&authenticator, signed(edge, &secret(), HOST)).is_ok());
+}
+
+#[test]
+fn what_was_signed_before_the_start_is_signed_anew() {
+    let authenticator = authenticator(&[]);
+    let began = authenticator.began;
+    let outdated = Rejection::Outdated(ServerTime::signed(CLOCK, &[1; 16], &secret()));
+    let verify_after = |since: Duration, ago: i64| {
+        let request = signed(ConnectRequest { timestamp: CLOCK - ago, ..request() }, &secret(), HOST);
+        authenticator.verify(request, HOST, &Channel::plain(), CLOCK, began + since).map(drop)
+    };
+    let milliseconds = Duration::from_millis;
+    assert_eq!(verify_after(milliseconds(0), 1), Err(outdated));
+    assert_eq!(verify_after(milliseconds(30_000), 30_001), Err(outdated));
+    assert_eq!(verify_after(milliseconds(59_999), 60_000), Err(outdated));
+    let told = outdated.to_wire();
+    assert_eq!((told.code(), told.server_time), (Code::ClockSkew, CLOCK));
+    // Who signed in the millisecond of the start did so after it, for all that anybody knows.
+    assert_eq!(verify_after(Duration::from_micros(29_999_001), 30_000), Ok(()));
+    assert_eq!(verify_after(milliseconds(30_000), 30_000), Err(Rejection::Replayed));
+}
+
+#[test]
+fn what_is_bound_to_its_connection_may_be_older_than_the_gateway() {
+    let bound = |kind: ChannelBinding, value: &[u8], channel: &Channel| {
+        let mut request = ConnectRequest { channel_binding: kind.into(), timestamp: CLOCK - 1, ..request() };
+        let transcript = auth::connect_transcript(&request, HOST, value);
+        request.signature = auth::sign(&secret(), &transcript).to_vec().into();
+        let authenticator = authenticator(&[]);
+        authenticator.verify(request, HOST, channel, CLOCK, authenticator.began).map(drop)
+    };
+    let tls = Channel::tls(Some([3; 32]), None);
+    assert_eq!(bound(ChannelBinding::TlsExporter, &[3; 32], &tls), Ok(()));
+    assert!(matches!(bound(ChannelBinding::None, b"", &tls), Err(Rejection::Outdated(_))));
+    assert!(matches!(
+        bound(ChannelBinding::Unseen, auth::UNSEEN, &Channel::plain()),
+        Err(Rejection::Outdated(_))
+    ));
 }
 
 #[test]

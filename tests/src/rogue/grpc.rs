@@ -2,6 +2,7 @@ use std::{convert::Infallible, net::SocketAddr};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
+use http::{HeaderName, HeaderValue};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{
     HeaderMap, Request,
@@ -22,18 +23,23 @@ use super::{Goodbye, Incoming};
 const PREFIX: usize = 5;
 
 /// Calls `Attach` without any gRPC library, so that nothing checks what is sent.
-pub(super) async fn open(addr: SocketAddr, frames: mpsc::UnboundedReceiver<Bytes>) -> Incoming {
+pub(super) async fn open(
+    addr: SocketAddr,
+    frames: mpsc::UnboundedReceiver<Bytes>,
+    client: Option<HeaderValue>,
+) -> Incoming {
     let stream = TcpStream::connect(addr).await.unwrap();
     let (mut sender, connection) =
         http2::Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await.unwrap();
     let connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let messages = UnboundedReceiverStream::new(frames);
     let body = StreamBody::new(messages.map(|frame| Ok::<_, Infallible>(Frame::data(prefixed(&frame)))));
-    let request = Request::post(format!("http://{addr}/indranet.tunnel.v1.Tunnel/Attach"))
+    let mut request = Request::post(format!("http://{addr}/indranet.tunnel.v1.Tunnel/Attach"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(body)
         .unwrap();
+    request.headers_mut().extend(client.map(|client| (HeaderName::from_static("x-forwarded-for"), client)));
     let response = sender.send_request(request).await.unwrap();
     let call =
         Call { body: response.into_body(), buffer: BytesMut::new(), over: false, _connection: connection };

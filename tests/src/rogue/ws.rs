@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{SinkExt as _, StreamExt as _, future, stream};
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use proto::{GatewayFrame, codec};
 use tokio::{net::TcpStream, sync::mpsc};
 use tokio_tungstenite::{
@@ -14,11 +14,16 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Goodbye, Incoming};
 
 /// Opens a WebSocket and sends each frame in a message of its own.
-pub(super) async fn open(addr: SocketAddr, mut frames: mpsc::UnboundedReceiver<Bytes>) -> Incoming {
+pub(super) async fn open(
+    addr: SocketAddr,
+    mut frames: mpsc::UnboundedReceiver<Bytes>,
+    client: Option<HeaderValue>,
+) -> Incoming {
     let stream = TcpStream::connect(addr).await.unwrap();
     let mut request = format!("ws://{addr}/").into_client_request().unwrap();
     let protocol = HeaderValue::from_static(ws_bridge::SUBPROTOCOL);
     request.headers_mut().insert("sec-websocket-protocol", protocol);
+    request.headers_mut().extend(client.map(|client| (HeaderName::from_static("x-forwarded-for"), client)));
     let (socket, _response) = client_async(request, stream).await.unwrap();
     let (mut sink, messages) = socket.split();
     let writer = AbortOnDropHandle::new(tokio::spawn(async move {

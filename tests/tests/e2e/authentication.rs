@@ -14,6 +14,7 @@ over_every_transport![
     another_agents_id_is_refused,
     a_stale_introduction_is_refused_and_told_the_time,
     an_introduction_from_the_future_is_refused_and_told_the_time,
+    a_clock_that_goes_ahead_a_little_does_not_matter,
     an_introduction_that_was_used_before_is_refused,
     a_version_that_nobody_speaks_is_refused,
     ids_that_are_none_are_refused,
@@ -130,10 +131,12 @@ async fn assert_told_the_time(transport: Transport, milliseconds: i64) {
     let error = refusal(transport, request, farewell::UNAUTHENTICATED).await;
     assert_eq!((error.code(), error.retryable), (Code::ClockSkew, true));
     assert!((error.server_time - now).abs() < 30_000, "{error:?}");
-    // Within the tolerance, nobody minds.
+}
+
+async fn a_clock_that_goes_ahead_a_little_does_not_matter(transport: Transport) {
     let gateway = Gateway::start().await;
     let mut rogue = Rogue::dial(transport, gateway.port(transport)).await;
-    rogue.send(introduction_after(milliseconds / 2));
+    rogue.send(introduction_after(32_500));
     rogue.accepted().await;
 }
 

@@ -277,7 +277,7 @@ fn write_tokens(path: &Path, agents: &[&str]) {
     for agent in agents {
         let proto::Credential { token, secret } = credential(agent);
         let entry = TokenEntry::new(token, TokenKey::Stored(secret), grant(agent).agent_ids);
-        TokenFile::add(&draft, &entry).unwrap();
+        TokenFile::add(&draft, &entry, None).unwrap();
     }
     fs::rename(&draft, path).unwrap();
 }

@@ -441,7 +441,7 @@ async fn a_token_that_is_over_makes_nobody_suspect(transport: Transport) {
     let tokens = pki.path().join("tokens.toml");
     let Credential { token, secret } = credential(AGENT);
     let entry = TokenEntry::new(token.clone(), TokenKey::Stored(secret), grant(AGENT).agent_ids);
-    TokenFile::add(&tokens, &entry).unwrap();
+    TokenFile::add(&tokens, &entry, None).unwrap();
     TokenFile::revoke(&tokens, &token, SystemTime::now()).unwrap();
     let gateway = Gateway::start_with_tokens_and(tokens, |config| config.tls = Some(tls)).await;
     let nowhere = Upstream::nowhere().await;

@@ -4,15 +4,17 @@ use std::{env, path::PathBuf};
 
 use ::cli::{
     Failure,
-    audit::AuditFile,
+    audit::{AuditFile, AuditFileError},
     log::{self, Format},
 };
 use gateway::{
     TokenFileError,
-    tokens::{MasterKey, TokenFile},
+    tokens::{MasterKey, TokenEntry, TokenFile, time},
 };
 use proto::TokenId;
 use session::AUDIT;
+
+use super::super::discreet;
 
 /// The name under which systemd hands out the master key (`LoadCredential=indranet-master-key:...`).
 const SYSTEMD_NAME: &str = "indranet-master-key";
@@ -20,7 +22,7 @@ const SYSTEMD_NAME: &str = "indranet-master-key";
 #[derive(Debug, clap::Args)]
 pub(super) struct Tokens {
     /// The token file
-    #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE")]
+    #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE", value_parser = discreet::file())]
     pub(super) tokens: PathBuf,
 }
 
@@ -60,25 +62,59 @@ pub(super) struct Audit {
     audit_log: Option<PathBuf>,
 }
 
+/// The audit log of a command, if there is one.
+pub(super) struct AuditLog(Option<AuditFile>);
+
+/// Something was done that the audit log does not know of.
+#[derive(Debug, thiserror::Error)]
+#[error("it was done, but the audit log does not tell")]
+struct Untold(#[source] AuditFileError);
+
 impl Audit {
     /// Opens the audit log, so that nothing is done that could not be told.
-    pub(super) fn open(&self) -> Result<(), Failure> {
+    pub(super) fn open(&self) -> Result<AuditLog, Failure> {
         let level = "warn,audit=off";
-        match &self.audit_log {
-            Some(path) => {
-                let file = AuditFile::open(path.clone()).map_err(Failure::configuration)?;
-                log::init_with_audit(Format::default(), level, file)
-            }
+        let file = self.audit_log.clone().map(AuditFile::open).transpose().map_err(Failure::configuration)?;
+        match &file {
+            Some(file) => log::init_with_audit(Format::default(), level, file.clone()),
             None => log::init(Format::default(), level),
         }
-        .map_err(Failure::configuration)
+        .map_err(Failure::configuration)?;
+        Ok(AuditLog(file))
     }
 }
 
-/// Tells the audit log that the user of this process did `what` to a token.
-pub(super) fn tell(what: &'static str, token: &TokenId) {
-    let user = rustix::process::getuid().as_raw();
-    tracing::info!(target: AUDIT, what, %token, user, "changed on the command line");
+impl AuditLog {
+    /// Says that the user of this process did `what` to a token.
+    pub(super) fn tell(&self, what: &'static str, token: &TokenId) {
+        tracing::info!(target: AUDIT, what, %token, user = user(), "changed on the command line");
+    }
+
+    /// Says that the user of this process made a token.
+    pub(super) fn tell_new(&self, entry: &TokenEntry) {
+        let agent_ids: Vec<String> = entry.agent_ids.iter().map(ToString::to_string).collect();
+        tracing::info!(
+            target: AUDIT,
+            what = "token_new",
+            token = %entry.id,
+            agent_ids = agent_ids.join(","),
+            expires = entry.expires.map(time::text),
+            user = user(),
+            "changed on the command line"
+        );
+    }
+
+    /// Fails if something could not be told.
+    pub(super) fn close(self) -> Result<(), Failure> {
+        match self.0.and_then(|file| file.take_error()) {
+            Some(error) => Err(Failure::runtime(Untold(error))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn user() -> u32 {
+    rustix::process::getuid().as_raw()
 }
 
 pub(super) fn failure(error: TokenFileError) -> Failure {

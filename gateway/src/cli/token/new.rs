@@ -5,7 +5,7 @@ use std::{
 };
 
 use ::cli::Failure;
-use gateway::tokens::{self, TokenEntry, TokenFile, TokenKey, time};
+use gateway::tokens::{self, MasterKey, TokenEntry, TokenFile, TokenKey, time};
 use proto::Credential;
 use session::AgentIdPattern;
 
@@ -40,33 +40,38 @@ fn name(text: &str) -> Result<String, &'static str> {
     tokens::is_token_name(text).then(|| text.to_owned()).ok_or("a name is one line of 1 to 64 characters")
 }
 
-fn moment(text: &str) -> Result<SystemTime, &'static str> {
+fn moment(text: &str) -> Result<SystemTime, String> {
     let now = SystemTime::now();
-    let moment = time::parse_from(text, now).ok_or("write 2027-01-31, 2027-01-31T12:00:00Z or 90d")?;
-    if moment > now { Ok(moment) } else { Err("that is in the past") }
+    let moment = time::parse_from(text, now).map_err(|error| error.to_string())?;
+    if moment > now { Ok(moment) } else { Err("that is in the past".to_owned()) }
 }
 
 impl New {
     pub(super) fn run(self) -> Result<(), Failure> {
-        self.audit.open()?;
+        let audit = self.audit.open()?;
         let mut credential = tokens::generate().map_err(Failure::runtime)?;
-        let key = match self.master.load()? {
+        let master = self.master.load()?;
+        let key = match &master {
             Some(master) => {
                 credential.secret = master.secret(&credential.token, 1);
                 TokenKey::Derived(1)
             }
             None => TokenKey::Stored(credential.secret.clone()),
         };
-        self.store(&credential, key)?;
-        file::tell("token_new", &credential.token);
+        audit.tell_new(&self.store(&credential, key, master.as_ref())?);
         super::print(&credential)?;
         if io::stdout().is_terminal() {
             eprintln!("stored in {}; give it to the agent as INDRANET_TOKEN", self.tokens.tokens.display());
         }
-        Ok(())
+        audit.close()
     }
 
-    fn store(&self, credential: &Credential, key: TokenKey) -> Result<(), Failure> {
+    fn store(
+        &self,
+        credential: &Credential,
+        key: TokenKey,
+        master: Option<&MasterKey>,
+    ) -> Result<TokenEntry, Failure> {
         let entry = TokenEntry {
             name: self.name.clone(),
             created: Some(time::text(SystemTime::now())),
@@ -75,6 +80,7 @@ impl New {
             max_concurrent: self.max_concurrent.map(NonZeroU32::get),
             ..TokenEntry::new(credential.token.clone(), key, self.agent_id.clone())
         };
-        TokenFile::add(&self.tokens.tokens, &entry).map_err(file::failure)
+        TokenFile::add(&self.tokens.tokens, &entry, master).map_err(file::failure)?;
+        Ok(entry)
     }
 }

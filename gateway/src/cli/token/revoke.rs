@@ -4,12 +4,12 @@ use ::cli::{Failure, output};
 use gateway::tokens::TokenFile;
 use proto::TokenId;
 
-use super::{Audit, Tokens, file};
+use super::{super::discreet, Audit, Tokens, file};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Revoke {
     /// The token, e.g. itk_k3v9x0q2mw7a
-    #[arg(value_name = "ID", value_parser = TokenId::parse)]
+    #[arg(value_name = "ID", value_parser = discreet::token_id())]
     id: TokenId,
     /// Remove the token from the file instead of keeping it there as revoked
     #[arg(long)]
@@ -22,16 +22,19 @@ pub(in crate::cli) struct Revoke {
 
 impl Revoke {
     pub(super) fn run(self) -> Result<(), Failure> {
-        self.audit.open()?;
+        let audit = self.audit.open()?;
         let path = &self.tokens.tokens;
-        if self.purge {
+        let done = if self.purge {
             TokenFile::purge(path, &self.id).map_err(file::failure)?;
-            file::tell("token_purge", &self.id);
+            audit.tell("token_purge", &self.id);
+            "removed"
+        } else if TokenFile::revoke(path, &self.id, SystemTime::now()).map_err(file::failure)? {
+            audit.tell("token_revoke", &self.id);
+            "revoked"
         } else {
-            TokenFile::revoke(path, &self.id, SystemTime::now()).map_err(file::failure)?;
-            file::tell("token_revoke", &self.id);
-        }
-        let done = if self.purge { "removed" } else { "revoked" };
-        output::line(&format!("{} {done}", self.id)).map_err(Failure::runtime)
+            "was revoked before"
+        };
+        output::line(&format!("{} {done}", self.id)).map_err(Failure::runtime)?;
+        audit.close()
     }
 }

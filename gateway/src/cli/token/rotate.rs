@@ -7,7 +7,7 @@ use ::cli::{Failure, Span};
 use gateway::tokens::{self, Rotation, TokenFile, TokenKey, TokenState, time};
 use proto::{Credential, TokenId};
 
-use super::{Audit, Master, Tokens, file};
+use super::{super::discreet, Audit, Master, Tokens, file};
 
 /// Long enough for people to bring the new secret to the agents.
 const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Rotate {
     /// The token, e.g. itk_k3v9x0q2mw7a
-    #[arg(value_name = "ID", value_parser = TokenId::parse)]
+    #[arg(value_name = "ID", value_parser = discreet::token_id())]
     id: TokenId,
     /// How long the old secret stays good; 0s ends it at once [default: 24h]
     #[arg(long, value_name = "TIME", value_parser = overlap)]
@@ -37,7 +37,7 @@ fn overlap(text: &str) -> Result<Duration, String> {
 
 impl Rotate {
     pub(super) fn run(self) -> Result<(), Failure> {
-        self.audit.open()?;
+        let audit = self.audit.open()?;
         let path = &self.tokens.tokens;
         let now = SystemTime::now();
         let before = self.tokens.load()?;
@@ -47,7 +47,7 @@ impl Rotate {
         let overlap = self.overlap.unwrap_or(OVERLAP);
         let rotation = Rotation { fresh, master: master.as_ref(), now, overlap };
         let entry = TokenFile::rotate(path, &self.id, rotation).map_err(file::failure)?;
-        file::tell("token_rotate", &self.id);
+        audit.tell("token_rotate", &self.id);
 
         let secret = match (entry.key, master) {
             (TokenKey::Stored(secret), _) => secret,
@@ -64,6 +64,6 @@ impl Rotate {
                 None => eprintln!("the old secret is not good any more"),
             }
         }
-        Ok(())
+        audit.close()
     }
 }

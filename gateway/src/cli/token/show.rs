@@ -3,12 +3,12 @@ use std::time::SystemTime;
 use ::cli::{Failure, output};
 use proto::TokenId;
 
-use super::{Tokens, file, list::Row};
+use super::{super::discreet, Tokens, file, list::Row};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Show {
     /// The token, e.g. itk_k3v9x0q2mw7a
-    #[arg(value_name = "ID", value_parser = TokenId::parse)]
+    #[arg(value_name = "ID", value_parser = discreet::token_id())]
     id: TokenId,
     /// Print JSON
     #[arg(long)]

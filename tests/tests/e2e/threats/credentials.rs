@@ -25,11 +25,15 @@ use super::*;
 over_every_transport![
     c1_an_introduction_is_good_on_one_transport_only_once,
     c1_an_introduction_for_another_gateway_is_refused,
+    c1_an_introduction_is_not_good_again_after_a_restart,
+    c1_an_introduction_is_not_good_again_for_an_heir,
+    c1_an_agent_whose_clock_is_slow_is_refused_once_after_a_start,
     c2_who_guesses_is_slowed_down_and_nobody_else,
     c2_failures_behind_a_trusted_proxy_are_not_the_proxys,
     c3_a_token_that_expires_takes_its_session_along,
     c3_a_rotation_ends_the_old_secret_after_its_overlap,
     c3_a_revoked_token_takes_its_sessions_along_and_no_others,
+    c3_who_comes_with_a_token_that_was_just_made_is_not_refused,
     c4_secrets_that_are_derived_are_as_good_as_others,
     c5_a_token_has_so_many_sessions,
     c5_an_agent_id_has_so_many_sessions,
@@ -74,6 +78,45 @@ async fn c1_an_introduction_for_another_gateway_is_refused(transport: Transport)
     let error = refusal(transport, &other, first.clone()).await;
     assert_eq!(error.code(), Code::Unauthenticated);
     attempt(transport, &right, first).await.accepted().await;
+}
+
+async fn c1_an_introduction_is_not_good_again_after_a_restart(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let overheard = introduction(AGENT);
+    attempt(transport, &gateway, overheard.clone()).await.accepted().await;
+    let gateway = gateway.restart().await;
+    for _ in 0..2 {
+        let error = refusal(transport, &gateway, overheard.clone()).await;
+        assert_eq!((error.code(), error.retryable), (Code::ClockSkew, true));
+    }
+    attempt(transport, &gateway, introduction(AGENT)).await.accepted().await;
+}
+
+async fn c1_an_introduction_is_not_good_again_for_an_heir(transport: Transport) {
+    let elder = Gateway::start_shared().await;
+    let overheard = introduction(AGENT);
+    let rogue = {
+        let mut rogue = attempt(transport, &elder, overheard.clone()).await;
+        rogue.accepted().await;
+        rogue
+    };
+    drop(rogue); // no heir needs to wait for it
+    elder.has_sessions(0).await;
+    let heir = elder.heir().await;
+    heir.ready().await;
+    assert_eq!(refusal(transport, &heir, overheard).await.code(), Code::ClockSkew);
+    attempt(transport, &heir, introduction(AGENT)).await.accepted().await;
+}
+
+async fn c1_an_agent_whose_clock_is_slow_is_refused_once_after_a_start(transport: Transport) {
+    let gateway = Gateway::start().await;
+    let after =
+        |time: i64| signed(ConnectRequest { timestamp: time, ..introduction(AGENT) }, &credential(AGENT));
+    let slow = introduction(AGENT).timestamp - 20_000;
+    let error = refusal(transport, &gateway, after(slow)).await;
+    assert_eq!(error.code(), Code::ClockSkew);
+    // What an agent does with what it is told: see `agent::connection`.
+    attempt(transport, &gateway, after(error.server_time)).await.accepted().await;
 }
 
 async fn c2_who_guesses_is_slowed_down_and_nobody_else(transport: Transport) {
@@ -131,7 +174,7 @@ impl Tokens {
         let Credential { token, secret } = credential(agent);
         let mut entry = TokenEntry::new(token, TokenKey::Stored(secret), grant(agent).agent_ids);
         change(&mut entry);
-        TokenFile::add(&self.path(), &entry).unwrap();
+        TokenFile::add(&self.path(), &entry, None).unwrap();
     }
 }
 
@@ -222,6 +265,27 @@ async fn c3_a_revoked_token_takes_its_sessions_along_and_no_others(transport: Tr
     assert!(error.message.contains("revoked"), "its holder is told: {error:?}");
     let error = gateway.client().await.ask(&Request::get("/")).await;
     assert_eq!(error.head.value("indranet-error"), Some("agent_not_found"));
+}
+
+async fn c3_who_comes_with_a_token_that_was_just_made_is_not_refused(transport: Transport) {
+    let tokens = Tokens::new();
+    tokens.add(OTHER_AGENT, |_entry| {});
+    let gateway = Gateway::start_with_tokens(tokens.path()).await;
+    Rogue::join(transport, &gateway, OTHER_AGENT).await;
+    // Strangers knock all the while, and cannot use the looks up.
+    for _ in 0..5 {
+        assert_eq!(refusal(transport, &gateway, wrong()).await.code(), Code::Unauthenticated);
+    }
+    tokens.add(AGENT, |_entry| {});
+    attempt(transport, &gateway, introduction(AGENT)).await.accepted().await;
+    for number in 0..3 {
+        let fresh = Secret::from_bytes([number; Secret::LEN]);
+        let overlap = Duration::from_secs(3600);
+        let rotation = Rotation { fresh: fresh.clone(), master: None, now: SystemTime::now(), overlap };
+        TokenFile::rotate(&tokens.path(), &credential(AGENT).token, rotation).unwrap();
+        let with_fresh = signed(introduction(AGENT), &Credential { secret: fresh, ..credential(AGENT) });
+        attempt(transport, &gateway, with_fresh).await.accepted().await;
+    }
 }
 
 async fn c4_secrets_that_are_derived_are_as_good_as_others(transport: Transport) {

@@ -4,15 +4,17 @@ use std::{
     fs,
     io::{self, Write},
     sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
 };
 
 use cli::log::{Format, subscriber};
 use gateway::{
     TokenFile,
-    tokens::{TokenEntry, TokenKey},
+    tokens::{Rotation, TokenEntry, TokenKey},
 };
 use proto::{ConnectRequest, Credential, Secret};
-use tests::{credential, grant, introduction, signed, within};
+use session::LobbyLimits;
+use tests::{WRONG_SECRET, credential, edge, farewell, grant, introduction, signed, within};
 use uuid::Uuid;
 
 use super::*;
@@ -70,7 +72,7 @@ async fn a_life(transport: Transport, signatures: Arc<Mutex<Vec<String>>>) {
     let tokens = directory.join("tokens.toml");
     let Credential { token, secret } = known();
     let entry = TokenEntry::new(token.clone(), TokenKey::Stored(secret), grant(AGENT).agent_ids);
-    TokenFile::add(&tokens, &entry).unwrap();
+    TokenFile::add(&tokens, &entry, None).unwrap();
     let gateway = Gateway::start_with_tokens(tokens.clone()).await;
 
     let service = Service::saying("hello").await;
@@ -229,4 +231,105 @@ fn why_there_is_no_answer_is_in_the_log_once_over_grpc() {
 #[test]
 fn why_there_is_no_answer_is_in_the_log_once_over_websocket() {
     why_there_is_no_answer_is_in_the_log_once(Transport::WebSocket);
+}
+
+/// Strangers who are refused for nothing, and an agent behind a proxy.
+async fn a_crowd(transport: Transport) {
+    let gateway = Gateway::start_with_config(|config| {
+        config.edge = edge("trusted_proxy = ['127.0.0.1']");
+        config.limits.lobby.failures = LobbyLimits::failures(3);
+    })
+    .await;
+    let port = gateway.port(transport);
+    for _ in 0..20 {
+        let mut rogue = Rogue::dial_for("203.0.113.9", transport, port).await;
+        rogue.send(ConnectRequest { agent_id: "no id".to_owned(), ..introduction(AGENT) });
+        rogue.refused().await;
+    }
+    // They have no more lines, and are not locked out.
+    let mut rogue = Rogue::dial_for("203.0.113.9", transport, port).await;
+    rogue.send(introduction(AGENT));
+    rogue.accepted().await;
+    // Nor has anybody else fewer lines for that.
+    let wrong = Credential { secret: WRONG_SECRET, ..credential(AGENT) };
+    let mut other = Rogue::dial_for("2001:db8::7", transport, port).await;
+    other.send(signed(introduction(AGENT), &wrong));
+    other.refused().await;
+}
+
+/// The events of the audit log.
+fn audited(log: &str) -> Vec<serde_json::Value> {
+    let events = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    events.filter(|event: &serde_json::Value| event["target"] == "audit").collect()
+}
+
+fn strangers_cannot_fill_the_log(transport: Transport) {
+    let log = logged(Format::Json, a_crowd(transport));
+    let events = audited(&log);
+    let of = |what: &str, client: &str| {
+        events.iter().filter(|event| event["what"] == what && event["client"] == client).collect::<Vec<_>>()
+    };
+    assert_eq!(of("refused", "203.0.113.9").len(), 3, "{log}");
+    assert_eq!(of("throttled", "203.0.113.9").len(), 1, "{log}");
+    assert_eq!(of("connected", "203.0.113.9").len(), 1, "{log}");
+    let refused = of("refused", "2001:db8::7");
+    assert_eq!(refused.len(), 1, "{log}");
+    assert_eq!(refused[0]["code"], "UNAUTHENTICATED");
+    assert!(refused[0]["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{log}");
+}
+
+#[test]
+fn l3_strangers_cannot_fill_the_log_over_grpc() {
+    strangers_cannot_fill_the_log(Transport::Grpc);
+}
+
+#[test]
+fn l3_strangers_cannot_fill_the_log_over_websocket() {
+    strangers_cannot_fill_the_log(Transport::WebSocket);
+}
+
+/// One agent's secret is rotated, the other's token is revoked.
+async fn two_ends(transport: Transport) {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(Uuid::new_v4().to_string());
+    fs::create_dir_all(&directory).unwrap();
+    let tokens = directory.join("tokens.toml");
+    for agent in [AGENT, OTHER_AGENT] {
+        let Credential { token, secret } = credential(agent);
+        let entry = TokenEntry::new(token, TokenKey::Stored(secret), grant(agent).agent_ids);
+        TokenFile::add(&tokens, &entry, None).unwrap();
+    }
+    let gateway = Gateway::start_with_tokens(tokens.clone()).await;
+    let mut rotated = Rogue::join(transport, &gateway, AGENT).await;
+    let mut revoked = Rogue::join(transport, &gateway, OTHER_AGENT).await;
+    let (now, overlap) = (SystemTime::now(), Duration::ZERO);
+    let rotation = Rotation { fresh: WRONG_SECRET, master: None, now, overlap };
+    TokenFile::rotate(&tokens, &credential(AGENT).token, rotation).unwrap();
+    TokenFile::revoke(&tokens, &credential(OTHER_AGENT).token, now).unwrap();
+    for rogue in [&mut rotated, &mut revoked] {
+        assert_eq!(rogue.goodbye().await, farewell::UNAUTHENTICATED.over(transport));
+    }
+    gateway.has_sessions(0).await;
+    fs::remove_dir_all(directory).unwrap();
+}
+
+fn each_session_ends_for_its_own_reason(transport: Transport) {
+    let log = logged(Format::Json, two_ends(transport));
+    for (agent, reason) in [(AGENT, "rotated"), (OTHER_AGENT, "revoked")] {
+        let ends = audited(&log).into_iter();
+        let ends: Vec<_> = ends
+            .filter(|event| event["what"] == "disconnected" && event["agent"] == agent)
+            .map(|event| event["reason"].clone())
+            .collect();
+        assert_eq!(ends, [reason], "{log}");
+    }
+}
+
+#[test]
+fn l6_each_session_ends_for_its_own_reason_over_grpc() {
+    each_session_ends_for_its_own_reason(Transport::Grpc);
+}
+
+#[test]
+fn l6_each_session_ends_for_its_own_reason_over_websocket() {
+    each_session_ends_for_its_own_reason(Transport::WebSocket);
 }
