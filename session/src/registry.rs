@@ -206,7 +206,9 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.registry.remove(&self.session, self.has_left);
+        // Nor does anybody come back whose credential is not good any more.
+        let has_left = self.has_left || self.session.is_withdrawn();
+        self.registry.remove(&self.session, has_left);
     }
 }
 

@@ -257,6 +257,11 @@ impl Session {
         self.link.close(reason);
     }
 
+    /// Whether it was closed because its agent's credential is not good any more.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        matches!(self.link.table().close_reason(), Some(CloseReason::Withdrawn { .. }))
+    }
+
     /// Whether both sessions are of one agent process.
     pub(crate) fn is_same_instance(&self, other: &Self) -> bool {
         !self.instance_id.is_empty() && self.instance_id == other.instance_id && self.token == other.token

@@ -172,6 +172,11 @@ async fn nobody_waits_longer_than_the_grace_or_for_an_agent_that_is_gone() {
     assert!(waits(&registry).await.is_none());
     register(&registry, &session("one")).leave();
     assert!(waits(&registry).await.is_none());
+    let withdrawn = session("one");
+    let registration = register(&registry, &withdrawn);
+    withdrawn.close(link::CloseReason::Withdrawn { what: "revoked", message: String::new() });
+    drop(registration);
+    assert!(waits(&registry).await.is_none());
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 

@@ -32,7 +32,7 @@ struct State {
 #[derive(Debug)]
 struct Gone {
     since: Instant,
-    /// Whether it said so.
+    /// Whether it is not expected back.
     has_left: bool,
 }
 
@@ -54,7 +54,7 @@ impl Waiting {
         Self { begun, state: Mutex::default() }
     }
 
-    /// The last session of an agent is gone. `has_left` says that it left of its own will.
+    /// The last session of an agent is gone. `has_left` says that it will not be back: it said so, or may not.
     pub(super) fn on_departure(&self, agent_id: &AgentId, has_left: bool, now: Instant) {
         let mut state = self.lock();
         if state.gone.len() == state.gone.capacity() {
