@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use cli::pem::{self, PemError};
 use proto::auth;
 use rustls::{
     ClientConfig,
@@ -19,7 +20,7 @@ use crate::{
     Transport,
     connect_request::Binding,
     reloading::Reloading,
-    trust::{self, InvalidCa, InvalidPem, Peer, Trust, in_words},
+    trust::{InvalidCa, Peer, Trust, in_words},
 };
 
 mod explained;
@@ -78,17 +79,12 @@ pub struct InvalidServerName(String);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidClientCert {
-    /// The certificate cannot be used, or those of the file that names whom to believe cannot.
+    /// The file that names whom to believe cannot be used.
     #[error(transparent)]
-    Certificate(#[from] InvalidCa),
-    /// There is no key.
-    #[error("cannot read a private key from {}: {problem}", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: InvalidPem,
-    },
+    Ca(#[from] InvalidCa),
+    /// The certificate or its key is not the PEM that it should be.
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// They do not belong together.
     #[error("{} and {} are no pair ({problem}): the key must be that of the certificate which stands first", cert.display(), key.display())]
     Pair {
@@ -122,9 +118,8 @@ fn pair(
     cert: &Path,
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), InvalidClientCert> {
-    let chain = trust::certificates(cert)?;
-    let secret = trust::private_key(key)
-        .map_err(|problem| InvalidClientCert::Key { path: key.to_owned(), problem })?;
+    let chain = pem::certificates(cert)?;
+    let secret = pem::private_key(key)?;
     CertifiedKey::from_der(chain.clone(), secret.clone_key(), &cli::provider()).map_err(|error| {
         let problem = match &error {
             rustls::Error::InconsistentKeys(why) => in_words(why),
@@ -146,8 +141,8 @@ impl GatewayTls {
     pub fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
         match Self::of(Sources { ca: Some(path.to_owned()), ..Sources::default() }) {
             Ok(tls) => Ok(tls),
-            Err(InvalidClientCert::Certificate(error)) => Err(error),
-            Err(InvalidClientCert::Key { .. } | InvalidClientCert::Pair { .. }) => {
+            Err(InvalidClientCert::Ca(error)) => Err(error),
+            Err(InvalidClientCert::Pem(_) | InvalidClientCert::Pair { .. }) => {
                 unreachable!("no key is read where none is named")
             }
         }

@@ -37,5 +37,5 @@ pub use health::HealthCheck;
 pub use nudge::Nudge;
 pub use proxy::{InvalidProxy, Proxies};
 pub use run::{Agent, RunError, run};
-pub use trust::{InvalidCa, InvalidPem};
+pub use trust::InvalidCa;
 pub use upstream::UpstreamTls;

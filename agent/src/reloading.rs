@@ -2,13 +2,11 @@
 
 use std::{
     fmt::Display,
-    fs,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
 };
 
+use cli::Fingerprint;
 use tracing::{info, warn};
 
 /// The value of some files, as they could be used last. Looking costs one `stat` for each of them.
@@ -23,14 +21,6 @@ struct State<T> {
     value: Arc<T>,
     /// How the files looked before they were read last, whether or not they could be used.
     looks: Vec<Option<Fingerprint>>,
-}
-
-/// What changes with the content of a file. A replaced file has another inode, even if its time is set to the old one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fingerprint {
-    modified: Option<SystemTime>,
-    inode: u64,
-    size: u64,
 }
 
 impl<T> Reloading<T> {
@@ -66,19 +56,12 @@ impl<T> Reloading<T> {
 }
 
 fn looks(files: &[PathBuf]) -> Vec<Option<Fingerprint>> {
-    files.iter().map(|file| Fingerprint::of(file)).collect()
-}
-
-impl Fingerprint {
-    fn of(file: &Path) -> Option<Self> {
-        let metadata = fs::metadata(file).ok()?;
-        Some(Self { modified: metadata.modified().ok(), inode: metadata.ino(), size: metadata.len() })
-    }
+    files.iter().map(|file| Fingerprint::of(file).ok()).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, fs};
 
     use super::*;
 

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use cli::pem::{self, PemError};
 use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
@@ -17,12 +18,9 @@ use rustls::{
 use tracing::warn;
 
 mod explain;
-mod pem_file;
 mod pinned;
 
 pub(crate) use explain::{Peer, explain, in_words};
-pub use pem_file::InvalidPem;
-pub(crate) use pem_file::private_key;
 use pinned::Pinned;
 
 /// Whose certificates count.
@@ -44,14 +42,9 @@ impl Default for Trust {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCa {
-    /// It cannot be read, or has none in PEM.
-    #[error("cannot read certificates from {}: {problem}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: InvalidPem,
-    },
+    /// It is not the PEM that it should be.
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// One of them is none.
     #[error("{} holds a certificate that cannot be used ({problem})", path.display())]
     Certificate {
@@ -68,7 +61,7 @@ impl Trust {
     /// # Errors
     /// [`InvalidCa`] unless every certificate in it can be used.
     pub(crate) fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
-        let certificates = certificates(path)?;
+        let certificates = pem::certificates(path)?;
         let mut probe = RootCertStore::empty();
         for certificate in &certificates {
             probe.add(certificate.clone()).map_err(|error| {
@@ -100,11 +93,6 @@ impl Trust {
             }
         }
     }
-}
-
-/// The certificates in a PEM file, of which there must be one.
-pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidCa> {
-    pem_file::certificates(path).map_err(|problem| InvalidCa::Pem { path: path.to_owned(), problem })
 }
 
 /// What the platform trusts, as far as it can be read, and `certificates`.

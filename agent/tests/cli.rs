@@ -271,9 +271,9 @@ fn files_for_tls_are_named_with_what_is_wrong_once() {
     let junk = directory.file("junk", "junk");
     let half = directory.file("half", "-----BEGIN CERTIFICATE-----\nMIIB\n");
     for (arguments, remedy) in [
-        (&["--ca-file", &junk][..], "no BEGIN CERTIFICATE"),
-        (&["--ca-file", &half], "ends before the END line"),
-        (&["--client-cert", &junk, "--client-key", &junk], "no BEGIN CERTIFICATE"),
+        (&["--ca-file", &junk][..], "there is no certificate in"),
+        (&["--ca-file", &half], "its end is missing"),
+        (&["--client-cert", &junk, "--client-key", &junk], "there is no certificate in"),
         (&["--ca-file", "/nonexistent"], "No such file"),
     ] {
         let (code, _, stderr) = outcome(program().args(["validate", "3000"]).args(arguments));

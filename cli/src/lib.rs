@@ -6,7 +6,8 @@
 //! - [`log`]: what is logged, in which format, and what never is.
 //! - [`audit`]: a file for what must not be lost among other lines.
 //! - [`signals`]: SIGTERM and SIGINT as a [`Shutdown`].
-//! - [`provider`]: what does the mathematics of TLS.
+//! - [`provider`]: what does the mathematics of TLS; [`pem`]: its certificates and keys in files.
+//! - [`Fingerprint`]: whether a file has changed.
 //! - [`Completions`] and [`Manual`]: the commands that every program has.
 //!
 //! Invariant: nothing here prints the content of a file or the value of a variable that may hold a secret.
@@ -15,11 +16,13 @@ pub mod audit;
 mod crypto;
 mod exit;
 mod file;
+mod fingerprint;
 mod layer;
 pub mod log;
 mod manual;
 pub mod operators;
 pub mod output;
+pub mod pem;
 mod program;
 pub mod signals;
 mod span;
@@ -27,6 +30,7 @@ mod span;
 pub use crypto::provider;
 pub use exit::{Exit, Failure};
 pub use file::{FileError, Layers, Resolved};
+pub use fingerprint::Fingerprint;
 pub use layer::{Layer, one_or_many};
 pub use manual::{Completions, Manual};
 pub use program::run;

@@ -2,13 +2,12 @@
 //! tables about agents count at once; new connections are shown new certificates.
 
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
+use cli::Fingerprint;
 use session::{AUDIT, Acceptor, Authenticator, Credentials, Rechecks};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
@@ -213,29 +212,6 @@ pub(crate) async fn follow_policies(source: PolicySource, edge: Arc<Edge>) {
                 );
             }
         }
-    }
-}
-
-/// What changes when a file does, whether it is written in place or replaced.
-#[derive(Debug, PartialEq, Eq)]
-struct Fingerprint {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Fingerprint {
-    fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
     }
 }
 

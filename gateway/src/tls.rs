@@ -32,7 +32,7 @@ use crate::{
     grpc,
 };
 use certificates::Certificates;
-pub use files::{PemFlaw, TlsFileError};
+pub use files::TlsFileError;
 #[cfg(feature = "acme")]
 pub(crate) use files::{authorities, first, validity};
 pub(crate) use hello::{Hello, hello};

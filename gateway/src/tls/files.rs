@@ -1,63 +1,27 @@
-mod flaw;
 mod key_kind;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use rustls::{
-    RootCertStore,
-    crypto::CryptoProvider,
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject},
-    },
-    sign::CertifiedKey,
-};
+use cli::pem::{self, PemError};
+#[cfg(feature = "acme")]
+use rustls::pki_types::CertificateDer;
+use rustls::{RootCertStore, crypto::CryptoProvider, sign::CertifiedKey};
 use tracing::warn;
-use zeroize::Zeroizing;
 
 use super::CertificateFiles;
 #[cfg(feature = "acme")]
 use super::Validity;
-pub use flaw::PemFlaw;
-
-/// What may be in a file.
-const CERTIFICATES: &str = "certificates";
-const KEY: &str = "a private key";
 
 /// Why a file cannot be used for TLS. What is in it is not repeated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsFileError {
-    /// It cannot be read, or is no PEM.
-    #[error("cannot read {what} from {}: {cause}", path.display())]
-    Read {
-        /// What should be in it.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: pem::Error,
-    },
-    /// It is in another form than that which is read.
-    #[error("cannot read {what} from {}: {}", path.display(), flaw.remedy(path, what))]
-    Flawed {
-        /// What should be in it.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// In which form it is.
-        flaw: PemFlaw,
-    },
-    /// There is no certificate in it.
-    #[error("there is no certificate in {}; it must hold one or more in PEM (BEGIN CERTIFICATE)", .0.display())]
-    Empty(PathBuf),
-    /// There is no key in it.
-    #[error("there is no private key in {}; it must hold one in PEM (BEGIN PRIVATE KEY)", .0.display())]
-    NoKey(PathBuf),
+    /// It is not the PEM that it should be.
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// The key is of a kind that cannot be used.
     #[error(
         "the key in {} cannot be used: it is {kind}, and RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519 is \
@@ -119,7 +83,7 @@ pub(crate) fn validity(file: &Path) -> Option<Validity> {
 /// An ordered certificate, without its chain; `None` if there is none that can be used.
 #[cfg(feature = "acme")]
 pub(crate) fn first(file: &Path) -> Option<CertificateDer<'static>> {
-    let certified = both(file, &rustls::crypto::ring::default_provider()).ok()?;
+    let certified = both(file, &cli::provider()).ok()?;
     certified.cert.into_iter().next()
 }
 
@@ -130,8 +94,8 @@ fn both(file: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileE
 
 fn pair(files: &CertificateFiles, provider: &CryptoProvider) -> Result<CertifiedKey, TlsFileError> {
     let CertificateFiles { cert, key } = files;
-    let chain = chain(cert)?;
-    let secret = secret(key)?;
+    let chain = pem::certificates(cert)?;
+    let secret = pem::private_key(key)?;
     CertifiedKey::from_der(chain, secret.clone_key(), provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => TlsFileError::Pair { cert: cert.clone(), key: key.clone() },
         cause @ rustls::Error::InvalidCertificate(_) => {
@@ -141,36 +105,10 @@ fn pair(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Certified
     })
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
-    let certificates: Vec<_> = sections(path, CERTIFICATES)?;
-    if certificates.is_empty() { Err(TlsFileError::Empty(path.to_owned())) } else { Ok(certificates) }
-}
-
-fn secret(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFileError> {
-    let keys: Vec<_> = sections(path, KEY)?;
-    keys.into_iter().next().ok_or_else(|| TlsFileError::NoKey(path.to_owned()))
-}
-
-/// All of one kind that a file holds.
-fn sections<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, TlsFileError> {
-    let unreadable = |cause| TlsFileError::Read { what, path: path.to_owned(), cause };
-    let flawed = |flaw| TlsFileError::Flawed { what, path: path.to_owned(), flaw };
-    let content = fs::read(path).map(Zeroizing::new).map_err(|error| unreadable(pem::Error::Io(error)))?;
-    if let Some(flaw) = PemFlaw::hidden(&content) {
-        return Err(flawed(flaw));
-    }
-    let read: Result<Vec<_>, _> = T::pem_slice_iter(&content).collect();
-    match (read, PemFlaw::of(&content)) {
-        (Ok(sections), _) if !sections.is_empty() => Ok(sections),
-        (_, Some(flaw)) => Err(flawed(flaw)),
-        (read, None) => read.map_err(unreadable),
-    }
-}
-
 /// Reads who signs the certificates of others.
 pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsFileError> {
     let mut roots = RootCertStore::empty();
-    for certificate in chain(path)? {
+    for certificate in pem::certificates(path)? {
         let unusable = |cause| TlsFileError::Certificate { path: path.to_owned(), cause };
         roots.add(certificate).map_err(unusable)?;
     }
@@ -179,6 +117,8 @@ pub(crate) fn authorities(path: &Path) -> Result<RootCertStore, TlsFileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rcgen::{KeyPair, generate_simple_self_signed};
 
     use super::*;

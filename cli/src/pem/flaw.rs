@@ -22,7 +22,7 @@ pub enum PemFlaw {
 
 impl PemFlaw {
     /// What would be passed over in silence: another section of the file would be taken for the first.
-    pub(super) fn hidden(content: &[u8]) -> Option<Self> {
+    pub(crate) fn hidden(content: &[u8]) -> Option<Self> {
         let is_indented = |line: &[u8]| {
             line.first().is_some_and(u8::is_ascii_whitespace)
                 && line.trim_ascii_start().starts_with(b"-----BEGIN ")
@@ -39,7 +39,7 @@ impl PemFlaw {
     }
 
     /// Why there is nothing in the file that can be used.
-    pub(super) fn of(content: &[u8]) -> Option<Self> {
+    pub(crate) fn of(content: &[u8]) -> Option<Self> {
         let count = |text: &[u8]| content.windows(text.len()).filter(|window| *window == text).count();
         if count(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") + count(b"Proc-Type: 4,ENCRYPTED") > 0 {
             Some(Self::Encrypted)
@@ -53,7 +53,7 @@ impl PemFlaw {
     }
 
     /// What it is and what helps, for the file at `path`, which should hold `what`.
-    pub(super) fn remedy(self, path: &Path, what: &str) -> String {
+    pub(crate) fn remedy(self, path: &Path, what: &str) -> String {
         let (path, command) = (path.display(), if what == super::KEY { "pkey" } else { "x509" });
         match self {
             Self::Encrypted => format!(
