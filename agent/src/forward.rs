@@ -143,13 +143,7 @@ async fn forward(
     let mut exchange = Exchange::new(connection, &request, receiver);
     match ask(id, request, service, &mut exchange, &mut sender).await {
         Ok(head) if head.is_switching() => Box::pin(upgrade::run(id, head, exchange, sender)).await,
-        Ok(head) => {
-            let (outcome, reusable) = response::relay(id, head, &mut exchange, sender, inline).await;
-            if let Some(patience) = reusable {
-                service.http1.put(exchange.connection, patience);
-            }
-            outcome
-        }
+        Ok(head) => response::relay(id, head, exchange, sender, inline, &service.http1).await,
         Err(failure) => Outcome::default().fail(failure, sender),
     }
 }

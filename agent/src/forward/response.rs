@@ -17,7 +17,7 @@ use super::{
     download::{Download, End},
     exchange::Exchange,
 };
-use crate::upstream::UpstreamError;
+use crate::upstream::{Pool, UpstreamError};
 
 /// Longest reason phrase that the gateway takes, in bytes.
 const MAX_REASON: usize = 256;
@@ -25,17 +25,18 @@ const MAX_REASON: usize = 256;
 /// How long a connection may wait for another request, if the service said.
 type Patience = Option<Duration>;
 
-/// Sends a final response, and says whether the connection is of use to others. A body that breaks off is aborted, never
-/// ended. `inline` is as much as may travel inside the head.
+/// Sends a final response, and gives the connection to `pool` if it is of use to others. A body that breaks off is aborted,
+/// never ended. `inline` is as much as may travel inside the head.
 pub(super) async fn relay(
     id: Uuid,
     mut head: ResponseHead,
-    exchange: &mut Exchange,
+    mut exchange: Exchange,
     mut sender: Sender,
     inline: usize,
-) -> (Outcome, Option<Patience>) {
+    pool: &Pool,
+) -> Outcome {
     if head.status >= 600 {
-        return (Outcome::default().fail(UpstreamError::Status(head.status), sender), None);
+        return Outcome::default().fail(UpstreamError::Status(head.status), sender);
     }
     let mut outcome = Outcome { status: Some(head.status), ..Outcome::default() };
     let reusable = head.keep_alive.then(|| patience(&head.fields));
@@ -45,31 +46,42 @@ pub(super) async fn relay(
     let beginning = poll_fn(|cx| Poll::Ready(download.beginning(&mut exchange.connection, inline, cx))).await;
     let (mut frame, body) = match (frame(id, &mut head), beginning) {
         (Ok(frame), Ok(body)) => (frame, body),
-        (Err(error), _) | (_, Err(error)) => return (outcome.fail(error, sender), None),
+        (Err(error), _) | (_, Err(error)) => return outcome.fail(error, sender),
     };
     drop(head);
     let length = body.len();
     frame.body = body;
     frame.end_stream = matches!(download.end, Some(End(None)));
-    let ended = frame.end_stream;
-    sender.send_head(frame.into(), length, ended);
-    if !ended {
-        let relayed = poll_fn(|cx| poll(exchange, &mut download, &mut sender, cx)).await;
+    if frame.end_stream {
         outcome.bytes = download.bytes;
-        match relayed {
-            // Too large a trailer section is left out rather than the body spoilt.
-            Ok(trailers) => {
-                let trailers = trailers.and_then(|trailers| headers::trailers_to_wire(trailers).ok());
-                sender.finish(trailers.unwrap_or_default());
-            }
-            Err(failure) => return (outcome.cut(failure, sender), None),
-        }
+        release(exchange, reusable, pool);
+        sender.send_head(frame.into(), length, true);
+        return outcome;
     }
+    sender.send_head(frame.into(), length, false);
+    let relayed = poll_fn(|cx| poll(&mut exchange, &mut download, &mut sender, cx)).await;
     outcome.bytes = download.bytes;
+    match relayed {
+        Ok(trailers) => {
+            release(exchange, reusable, pool);
+            // Too large a trailer section is left out rather than the body spoilt.
+            let trailers = trailers.and_then(|trailers| headers::trailers_to_wire(trailers).ok());
+            sender.finish(trailers.unwrap_or_default());
+            outcome
+        }
+        Err(failure) => outcome.cut(failure, sender),
+    }
+}
+
+/// Gives the connection to others, if it is of use to them. Before the end of the response leaves, so that who has that and
+/// asks again finds it free.
+fn release(exchange: Exchange, reusable: Option<Patience>, pool: &Pool) {
     // A service that answered in full before it took the whole request may never read the rest. Whoever speaks behind its
     // response is not understood.
     let whole = exchange.upload.is_written() && exchange.connection.input.is_empty();
-    (outcome, reusable.filter(|_| whole))
+    if let Some(patience) = reusable.filter(|_| whole) {
+        pool.put(exchange.connection, patience);
+    }
 }
 
 fn poll(
