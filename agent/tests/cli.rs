@@ -97,6 +97,7 @@ fn a_malformed_token_ends_with_78_and_is_not_repeated() {
     for (arguments, variable, origin) in [
         (&["connect", "3000", "--log-level", "trace"][..], malformed.as_str(), "INDRANET_TOKEN"),
         (&["validate", "3000", "--log-level", "trace"], SECRET, "INDRANET_TOKEN"),
+        (&["connect", "3000", "--token", &malformed], TOKEN, "--token"),
         (&["connect", "3000", "--token-file", &file], TOKEN, &file),
         (&["sign", "--id", "myapp"], &malformed, "INDRANET_TOKEN"),
     ] {
@@ -284,7 +285,7 @@ fn files_for_tls_are_named_with_what_is_wrong_once() {
 }
 
 #[test]
-fn a_token_is_taken_from_a_named_file_then_the_variable_then_the_configured_file() {
+fn a_token_is_taken_from_flag_then_variable_then_file() {
     let directory = Directory::new("token-layers");
     let token = directory.file("token", &format!("{OTHER_TOKEN}\n"));
     let personal = directory.file("indranet/agent.toml", &format!("target = '3000'\ntoken_file = '{token}'"));
@@ -306,15 +307,19 @@ fn a_token_is_taken_from_a_named_file_then_the_variable_then_the_configured_file
         stdout.lines().find(|line| line.starts_with("id = ")).unwrap().to_owned()
     };
     assert_eq!(with_flag("--token-file", &token), file);
+    assert_eq!(with_flag("--token", OTHER_TOKEN), file);
 }
 
 #[test]
-fn a_token_is_no_flag_that_every_process_list_shows() {
-    for arguments in [&["connect", "3000"][..], &["validate", "3000"], &["sign", "--id", "myapp"]] {
+fn a_token_on_the_command_line_is_warned_of() {
+    for arguments in [&["validate", "3000", "--log-level", "error"][..], &["sign", "--id", "myapp"]] {
         let (code, stdout, stderr) = outcome(program().args(arguments).args(["--token", OTHER_TOKEN]));
-        assert_eq!(code, Some(2), "{stderr}");
+        assert_eq!(code, Some(0), "{stderr}");
+        assert_eq!(stderr.matches("--token: every process list shows it").count(), 1, "{stderr}");
         assert!(!(stdout + &stderr).contains(OTHER_TOKEN), "{stderr}");
     }
+    let (_, stdout, stderr) = outcome(program().args(["sign", "--id", "myapp"]));
+    assert!(!(stdout + &stderr).contains("process list"), "{stderr}");
 }
 
 #[test]

@@ -69,10 +69,10 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
         .map_err(Failure::runtime)
 }
 
-/// The variable with the token lies below the flag, but above the file, which can only name a file in turn.
+/// The variable with the token lies below both flags, but above the file, which can only name a file in turn.
 fn resolve(mut layers: Layers<Settings>) -> Result<Resolved<Settings>, Failure> {
     let given = &mut layers.settings;
-    given.token = credential::from_env(given.token_file.as_ref());
+    given.token = credential::or_env(given.token.take(), given.token_file.as_ref());
     layers.resolve(FILE_NAME).map_err(Failure::configuration)
 }
 
@@ -95,7 +95,7 @@ fn begin_log(settings: &Settings, display: Display) -> Result<(), Failure> {
 }
 
 /// Whoever silences the log shall not silence this.
-fn warn_always(text: &str) {
+pub(super) fn warn_always(text: &str) {
     if tracing::enabled!(tracing::Level::WARN) {
         warn!("{text}");
     } else {

@@ -2,12 +2,17 @@ use std::{convert::Infallible, env, fmt, fs, io, path::PathBuf, str::FromStr};
 
 use proto::{Credential, InvalidCredential};
 
+use super::connect::warn_always;
+
 /// The variable that holds the token.
 const VARIABLE: &str = "INDRANET_TOKEN";
 
 /// A text that may be a token. Redacted in `Debug`, and checked only later, so that no usage message repeats it.
 #[derive(Clone)]
-pub(super) struct TokenText(String);
+pub(super) struct TokenText {
+    text: String,
+    origin: &'static str,
+}
 
 /// Why there is no credential to sign with. The token itself is never repeated.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +28,19 @@ pub(super) enum CredentialError {
     Malformed { origin: String, source: InvalidCredential },
 }
 
-/// Asks the environment when no file was named. Like for other programs, a variable that is empty is not set.
-pub(super) fn from_env(token_file: Option<&PathBuf>) -> Option<TokenText> {
-    if token_file.is_some() {
-        return None;
+/// Asks the environment when no flag named a token or a file. Like for other programs, a variable that is empty is not set.
+/// Warns of the flag.
+pub(super) fn or_env(token: Option<TokenText>, token_file: Option<&PathBuf>) -> Option<TokenText> {
+    if token.is_some() {
+        warn_always(&format!(
+            "--token: every process list shows it, to everybody on this machine. Set {VARIABLE} instead"
+        ));
     }
-    env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(TokenText)
+    if token.is_some() || token_file.is_some() {
+        return token;
+    }
+    let text = env::var(VARIABLE).ok().filter(|text| !text.is_empty())?;
+    Some(TokenText { text, origin: VARIABLE })
 }
 
 /// Reads the credential from `token`, or else from the file.
@@ -37,7 +49,7 @@ pub(super) fn find(
     token_file: Option<PathBuf>,
 ) -> Result<Credential, CredentialError> {
     let (text, origin) = match (token, token_file) {
-        (Some(TokenText(text)), _) => (text, VARIABLE.to_owned()),
+        (Some(TokenText { text, origin }), _) => (text, origin.to_owned()),
         (None, Some(path)) => (read(&path)?, path.display().to_string()),
         (None, None) => return Err(CredentialError::Missing),
     };
@@ -52,7 +64,7 @@ impl FromStr for TokenText {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
+        Ok(Self { text: text.to_owned(), origin: "--token" })
     }
 }
 

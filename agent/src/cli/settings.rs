@@ -89,9 +89,9 @@ pub(super) struct Settings {
     /// The name to be reachable under [default: made from token and target]
     #[arg(long, env = "INDRANET_ID")]
     pub(super) id: Option<String>,
-    /// What the variable INDRANET_TOKEN holds. No flag, which every process list would show, and not for the file, which is
-    /// often readable by others; it can name a `token_file`.
-    #[arg(skip)]
+    /// Shown by every process list, so for trying things out only; the variable is INDRANET_TOKEN. Not for the file,
+    /// which is often readable by others; it can name a `token_file`.
+    #[arg(long, hide = true)]
     #[serde(skip)]
     pub(super) token: Option<TokenText>,
     /// File that holds the token, instead of the variable INDRANET_TOKEN

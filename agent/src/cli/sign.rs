@@ -11,7 +11,10 @@ use proto::{AgentId, ConnectRequest, Feature, auth::NONCE_LEN};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{check::gateways, credential};
+use super::{
+    check::gateways,
+    credential::{self, TokenText},
+};
 
 /// Flags of `sign`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +31,9 @@ pub(super) struct Sign {
     /// 32 hexadecimal digits that no earlier request had [default: random]
     #[arg(long, value_name = "HEX")]
     nonce: Option<Nonce>,
+    /// As for `connect`
+    #[arg(long, hide = true)]
+    token: Option<TokenText>,
     /// File that holds the token, instead of the variable INDRANET_TOKEN
     #[arg(long, env = "INDRANET_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -43,7 +49,7 @@ impl Sign {
     fn request(self) -> Result<ConnectRequest, Failure> {
         let gateways = gateways(&self.gateway).map_err(Failure::configuration)?;
         let audience = gateways.first().map_or("", |url| url.host.as_str());
-        let token = credential::from_env(self.token_file.as_ref());
+        let token = credential::or_env(self.token, self.token_file.as_ref());
         let credential = credential::find(token, self.token_file).map_err(Failure::configuration)?;
         let timestamp = self.timestamp.unwrap_or_else(now);
         let Nonce(nonce) = self.nonce.map_or_else(Nonce::random, Ok)?;

@@ -70,5 +70,5 @@ fn a_malformed_token_is_never_repeated() {
     let error = Checked::new(settings).unwrap_err();
     let source = error.source().unwrap();
     assert!(!format!("{error} {source} {error:?}").contains("notasecret"), "{error}");
-    assert!(error.to_string().contains("INDRANET_TOKEN is malformed"), "{error}");
+    assert!(error.to_string().contains("--token is malformed"), "{error}");
 }
