@@ -104,11 +104,7 @@ impl Sources {
     }
 
     fn read(&self) -> Result<Identities, InvalidClientCert> {
-        let trust = match &self.ca {
-            _ if self.anybody => Trust::Anybody,
-            Some(path) => Trust::with_ca(path)?,
-            None => Trust::default(),
-        };
+        let trust = Trust::read(self.ca.as_deref(), self.anybody)?;
         let own = self.own.as_ref().map(|(cert, key)| pair(cert, key)).transpose()?;
         Ok(Identities { trust, own, config: OnceLock::new() })
     }

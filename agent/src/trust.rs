@@ -32,12 +32,6 @@ pub(crate) enum Trust {
     Anybody,
 }
 
-impl Default for Trust {
-    fn default() -> Self {
-        Self::Certificates(Vec::new())
-    }
-}
-
 /// Why a file cannot be used to know others by.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -56,11 +50,19 @@ pub enum InvalidCa {
 }
 
 impl Trust {
-    /// The certificates in a PEM file, besides the platform's.
+    /// Trusts `anybody`, or else what the platform trusts and the certificates in a PEM file, if there is one.
     ///
     /// # Errors
-    /// [`InvalidCa`] unless every certificate in it can be used.
-    pub(crate) fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
+    /// [`InvalidCa`] unless every certificate in the file can be used.
+    pub(crate) fn read(ca: Option<&Path>, anybody: bool) -> Result<Self, InvalidCa> {
+        match ca {
+            _ if anybody => Ok(Self::Anybody),
+            Some(path) => Self::with_ca(path),
+            None => Ok(Self::Certificates(Vec::new())),
+        }
+    }
+
+    fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
         let certificates = pem::certificates(path)?;
         let mut probe = RootCertStore::empty();
         for certificate in &certificates {

@@ -22,10 +22,10 @@ use crate::{
 /// How often the file is looked at. Looking works everywhere, also where a file system sends no change events and where
 /// a mount swaps a link; it costs one `stat`.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// A file that is missing for less is being replaced.
-const REPLACEMENT: Duration = Duration::from_secs(1);
 /// The same for looks that somebody waits for who was not found right: so often strangers can have the file looked at.
 const RECHECK_PAUSE: Duration = Duration::from_millis(50);
+/// A file that is missing for less is being replaced.
+const REPLACEMENT: Duration = Duration::from_secs(1);
 
 /// Reads a token file and the master key, and remembers what the file looked like before: a change that comes in between
 /// is seen later.
@@ -172,8 +172,8 @@ fn clock() -> i64 {
     time::millis(SystemTime::now())
 }
 
-/// Reads certificates and keys again whenever one of their files changes or has gone, for ever. A certificate whose files
-/// cannot be used, or do not belong together yet, stays as it is; the others change.
+/// Reads certificates and keys again whenever one of their files changes, for ever. A certificate whose files cannot be
+/// used, or do not belong together yet, stays as it is; the others change.
 pub(crate) async fn follow_certificates(certificates: Certificates) {
     let Certificates { tls, mut files } = certificates;
     loop {

@@ -100,6 +100,13 @@ struct Place {
     waiting: Arc<Mutex<Waiting>>,
 }
 
+impl Telling {
+    /// What may be said before a `next` one.
+    fn before(next: Result<(), Duration>) -> Self {
+        if next.is_ok() { Self::Line } else { Self::LastLine }
+    }
+}
+
 impl Lobby {
     /// An empty lobby.
     pub fn new(limits: LobbyLimits) -> Self {
@@ -170,10 +177,7 @@ impl Visitor {
         if record.failures.take(&key, record.rate, now).is_err() {
             return Telling::Silence;
         }
-        match record.failures.check(&key, record.rate, now) {
-            Ok(()) => Telling::Line,
-            Err(_) => Telling::LastLine,
-        }
+        Telling::before(record.failures.check(&key, record.rate, now))
     }
 
     /// Whether it may try to authenticate. What failed against credentials of an earlier `generation` is forgotten: it may be
@@ -193,10 +197,7 @@ impl Visitor {
         };
         let key = (client_key(*address), generation);
         let _ = failures.take(key, *rate, now); // one that came too soon is no reason to wait longer
-        match failures.check(key, *rate, now) {
-            Ok(()) => Telling::Line,
-            Err(_) => Telling::LastLine,
-        }
+        Telling::before(failures.check(key, *rate, now))
     }
 
     /// Whether an agent was accepted.

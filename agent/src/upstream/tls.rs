@@ -66,12 +66,7 @@ impl UpstreamTls {
 }
 
 fn read(ca: Option<&Path>, anybody: bool) -> Result<Inner, InvalidCa> {
-    let trust = match ca {
-        _ if anybody => Trust::Anybody,
-        Some(path) => Trust::with_ca(path)?,
-        None => Trust::default(),
-    };
-    Ok(Inner { trust, config: OnceLock::new() })
+    Ok(Inner { trust: Trust::read(ca, anybody)?, config: OnceLock::new() })
 }
 
 impl Default for UpstreamTls {
