@@ -29,12 +29,7 @@ over_every_transport![
 
 /// What a gateway says to a first frame that it does not like. It must also close the link in the words of its
 /// transport, count the refusal, and have no session afterwards.
-async fn refusal(transport: Transport, first: impl Into<AgentFrame>, farewell: Farewell) -> ConnectError {
-    let gateway = Gateway::start().await;
-    refusal_by(&gateway, transport, first, farewell).await
-}
-
-async fn refusal_by(
+async fn refusal(
     gateway: &Gateway,
     transport: Transport,
     first: impl Into<AgentFrame>,
@@ -66,8 +61,9 @@ async fn a_good_introduction_is_accepted_and_the_gateway_proves_itself(transport
 }
 
 async fn a_wrong_secret_is_refused(transport: Transport) {
+    let gateway = Gateway::start().await;
     let request = signed(introduction(AGENT), &Credential { secret: WRONG_SECRET, ..credential(AGENT) });
-    let error = refusal(transport, request, farewell::UNAUTHENTICATED).await;
+    let error = refusal(&gateway, transport, request, farewell::UNAUTHENTICATED).await;
     assert_eq!((error.code(), error.retryable), (Code::Unauthenticated, false));
     assert_eq!(error.server_time, 0, "a stranger learns nothing");
 }
@@ -75,11 +71,11 @@ async fn a_wrong_secret_is_refused(transport: Transport) {
 async fn an_unknown_token_is_refused_in_the_same_words(transport: Transport) {
     let gateway = Gateway::start().await;
     let wrong = signed(introduction(AGENT), &Credential { secret: WRONG_SECRET, ..credential(AGENT) });
-    let wrong = refusal_by(&gateway, transport, wrong, farewell::UNAUTHENTICATED).await;
+    let wrong = refusal(&gateway, transport, wrong, farewell::UNAUTHENTICATED).await;
     for token in ["itk_nobody", "", "itk_", "no token at all", "itk_MYAPP"] {
         let unknown = ConnectRequest { token: token.to_owned(), ..introduction(AGENT) };
         let unknown = signed(unknown, &credential(AGENT));
-        assert_eq!(refusal_by(&gateway, transport, unknown, farewell::UNAUTHENTICATED).await, wrong);
+        assert_eq!(refusal(&gateway, transport, unknown, farewell::UNAUTHENTICATED).await, wrong);
     }
 }
 
@@ -99,14 +95,16 @@ async fn a_changed_introduction_is_refused(transport: Transport) {
         ConnectRequest { signature: [&good().signature[..], &[0]].concat().into(), ..good() },
         ConnectRequest { signature: bytes::Bytes::new(), ..good() },
     ] {
-        let error = refusal_by(&gateway, transport, changed, farewell::UNAUTHENTICATED).await;
+        let error = refusal(&gateway, transport, changed, farewell::UNAUTHENTICATED).await;
         assert_eq!(error.code(), Code::Unauthenticated);
     }
 }
 
 async fn another_agents_id_is_refused(transport: Transport) {
+    let gateway = Gateway::start().await;
     let request = ConnectRequest { token: credential(AGENT).token.to_string(), ..introduction(OTHER_AGENT) };
-    let error = refusal(transport, signed(request, &credential(AGENT)), farewell::NOT_ALLOWED).await;
+    let error =
+        refusal(&gateway, transport, signed(request, &credential(AGENT)), farewell::NOT_ALLOWED).await;
     assert_eq!((error.code(), error.retryable), (Code::AgentIdNotAllowed, false));
 }
 
@@ -126,9 +124,10 @@ async fn an_introduction_from_the_future_is_refused_and_told_the_time(transport:
 }
 
 async fn assert_told_the_time(transport: Transport, milliseconds: i64) {
+    let gateway = Gateway::start().await;
     let request = introduction_after(milliseconds);
     let now = request.timestamp - milliseconds;
-    let error = refusal(transport, request, farewell::UNAUTHENTICATED).await;
+    let error = refusal(&gateway, transport, request, farewell::UNAUTHENTICATED).await;
     assert_eq!((error.code(), error.retryable), (Code::ClockSkew, true));
     assert!((error.server_time - now).abs() < 30_000, "{error:?}");
 }
@@ -146,13 +145,14 @@ async fn an_introduction_that_was_used_before_is_refused(transport: Transport) {
     let mut rogue = Rogue::dial(transport, gateway.port(transport)).await;
     rogue.send(request.clone());
     rogue.accepted().await;
-    let error = refusal_by(&gateway, transport, request, farewell::UNAUTHENTICATED).await;
+    let error = refusal(&gateway, transport, request, farewell::UNAUTHENTICATED).await;
     assert_eq!(error.code(), Code::Replayed);
 }
 
 async fn a_version_that_nobody_speaks_is_refused(transport: Transport) {
+    let gateway = Gateway::start().await;
     let request = signed(ConnectRequest { protocol_version: 0, ..introduction(AGENT) }, &credential(AGENT));
-    let error = refusal(transport, request, farewell::VERSION).await;
+    let error = refusal(&gateway, transport, request, farewell::VERSION).await;
     assert_eq!((error.code(), error.retryable), (Code::Version, false));
 }
 
@@ -164,7 +164,7 @@ async fn ids_that_are_none_are_refused(transport: Transport) {
     {
         let request = ConnectRequest { agent_id: id.to_owned(), ..introduction(AGENT) };
         let request = signed(request, &credential(AGENT));
-        let error = refusal_by(&gateway, transport, request, farewell::PROTOCOL).await;
+        let error = refusal(&gateway, transport, request, farewell::PROTOCOL).await;
         assert_eq!(error.code(), Code::Protocol, "{id:?}");
     }
 }
@@ -179,7 +179,7 @@ async fn malformed_introductions_are_refused(transport: Transport) {
         ConnectRequest { labels, ..introduction(AGENT) },
     ] {
         let request = signed(request, &credential(AGENT));
-        let error = refusal_by(&gateway, transport, request, farewell::PROTOCOL).await;
+        let error = refusal(&gateway, transport, request, farewell::PROTOCOL).await;
         assert_eq!(error.code(), Code::Protocol);
     }
 }
@@ -194,13 +194,14 @@ async fn a_first_frame_of_another_kind_is_refused(transport: Transport) {
         frames::window(&id, 1).into(),
         proto::Drain::default().into(),
     ] {
-        let error = refusal_by(&gateway, transport, frame, farewell::PROTOCOL).await;
+        let error = refusal(&gateway, transport, frame, farewell::PROTOCOL).await;
         assert_eq!((error.code(), error.retryable), (Code::Protocol, false));
     }
 }
 
 async fn an_empty_first_frame_is_refused(transport: Transport) {
-    let error = refusal(transport, AgentFrame::default(), farewell::PROTOCOL).await;
+    let gateway = Gateway::start().await;
+    let error = refusal(&gateway, transport, AgentFrame::default(), farewell::PROTOCOL).await;
     assert_eq!(error.code(), Code::Protocol);
 }
 
@@ -212,9 +213,10 @@ async fn a_first_frame_that_is_no_frame_is_refused(transport: Transport) {
 }
 
 async fn a_first_frame_over_the_limit_is_refused(transport: Transport) {
+    let gateway = Gateway::start().await;
     let labels = [("large".to_owned(), "x".repeat(5000))].into();
     let request = signed(ConnectRequest { labels, ..introduction(AGENT) }, &credential(AGENT));
-    let error = refusal(transport, request, farewell::PROTOCOL).await;
+    let error = refusal(&gateway, transport, request, farewell::PROTOCOL).await;
     assert_eq!(error.code(), Code::Protocol);
 }
 
