@@ -7,11 +7,7 @@ use std::{
 
 use cli::pem::{self, PemError};
 use proto::auth;
-use rustls::{
-    ClientConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
-    sign::CertifiedKey,
-};
+use rustls::{ClientConfig, pki_types::ServerName, sign::SingleCertAndKey};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -20,7 +16,7 @@ use crate::{
     Transport,
     connect_request::Binding,
     reloading::Reloading,
-    trust::{InvalidCa, Peer, Trust, in_words},
+    trust::{Peer, Trust},
 };
 
 mod explained;
@@ -51,7 +47,7 @@ struct Sources {
 /// What was read.
 struct Identities {
     trust: Trust,
-    own: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    own: Option<Arc<SingleCertAndKey>>,
     /// Made for the first connection: reading the platform's certificates takes a while.
     config: OnceLock<ClientConfig>,
 }
@@ -75,57 +71,18 @@ pub enum ChannelBinding {
 #[error("`{0}` is neither a host name nor an address")]
 pub struct InvalidServerName(String);
 
-/// Why a certificate cannot be shown.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidClientCert {
-    /// The file that names whom to believe cannot be used.
-    #[error(transparent)]
-    Ca(#[from] InvalidCa),
-    /// The certificate or its key is not the PEM that it should be.
-    #[error(transparent)]
-    Pem(#[from] PemError),
-    /// They do not belong together.
-    #[error("{} and {} are no pair ({problem}): the key must be that of the certificate which stands first", cert.display(), key.display())]
-    Pair {
-        /// The file with the certificate.
-        cert: PathBuf,
-        /// The file with the key.
-        key: PathBuf,
-        /// What is wrong with them.
-        problem: String,
-    },
-}
-
 impl Sources {
     fn files(&self) -> Vec<PathBuf> {
         let own = self.own.iter().flat_map(|(cert, key)| [cert, key]);
         self.ca.iter().chain(own).cloned().collect()
     }
 
-    fn read(&self) -> Result<Identities, InvalidClientCert> {
+    fn read(&self) -> Result<Identities, PemError> {
         let trust = Trust::read(self.ca.as_deref(), self.anybody)?;
-        let own = self.own.as_ref().map(|(cert, key)| pair(cert, key)).transpose()?;
+        let read = |(cert, key): &(PathBuf, PathBuf)| pem::pair(cert, key, &cli::provider());
+        let own = self.own.as_ref().map(read).transpose()?.map(|pair| Arc::new(pair.into()));
         Ok(Identities { trust, own, config: OnceLock::new() })
     }
-}
-
-fn pair(
-    cert: &Path,
-    key: &Path,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), InvalidClientCert> {
-    let chain = pem::certificates(cert)?;
-    let secret = pem::private_key(key)?;
-    CertifiedKey::from_der(chain.clone(), secret.clone_key(), &cli::provider()).map_err(|error| {
-        let problem = match &error {
-            rustls::Error::InconsistentKeys(why) => in_words(why),
-            rustls::Error::InvalidCertificate(why) => in_words(why),
-            rustls::Error::General(why) => why.clone(),
-            other => other.to_string(),
-        };
-        InvalidClientCert::Pair { cert: cert.to_owned(), key: key.to_owned(), problem }
-    })?;
-    Ok((chain, secret))
 }
 
 impl GatewayTls {
@@ -133,15 +90,9 @@ impl GatewayTls {
     /// as well.
     ///
     /// # Errors
-    /// [`InvalidCa`] unless every certificate in it can be used.
-    pub fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
-        match Self::of(Sources { ca: Some(path.to_owned()), ..Sources::default() }) {
-            Ok(tls) => Ok(tls),
-            Err(InvalidClientCert::Ca(error)) => Err(error),
-            Err(InvalidClientCert::Pem(_) | InvalidClientCert::Pair { .. }) => {
-                unreachable!("no key is read where none is named")
-            }
-        }
+    /// [`PemError`] unless every certificate in it can be used.
+    pub fn with_ca(path: &Path) -> Result<Self, PemError> {
+        Self::of(Sources { ca: Some(path.to_owned()), ..Sources::default() })
     }
 
     /// Believes anybody: who can come in between is the gateway.
@@ -154,7 +105,7 @@ impl GatewayTls {
         Self::of(sources).expect("no file is read where none is named")
     }
 
-    fn of(sources: Sources) -> Result<Self, InvalidClientCert> {
+    fn of(sources: Sources) -> Result<Self, PemError> {
         let identities = Reloading::new(sources.files(), || sources.read())?;
         Ok(Self { sources: Arc::new(sources), identities: Arc::new(identities), server_name: None })
     }
@@ -171,8 +122,8 @@ impl GatewayTls {
     /// The same, and a certificate is shown to a gateway that asks for one.
     ///
     /// # Errors
-    /// [`InvalidClientCert`].
-    pub fn with_certificate(self, cert: &Path, key: &Path) -> Result<Self, InvalidClientCert> {
+    /// [`PemError`].
+    pub fn with_certificate(self, cert: &Path, key: &Path) -> Result<Self, PemError> {
         let own = Some((cert.to_owned(), key.to_owned()));
         let tls = Self::of(Sources { own, ..(*self.sources).clone() })?;
         Ok(Self { server_name: self.server_name, ..tls })
@@ -224,9 +175,7 @@ impl Identities {
         let builder = self.trust.client("--ca-file");
         let mut config = match &self.own {
             None => builder.with_no_client_auth(),
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain.clone(), key.clone_key())
-                .expect("certificate and key were checked when they were read"),
+            Some(own) => builder.with_client_cert_resolver(own.clone()),
         };
         // Without it the exporter of TLS 1.2 binds nothing (RFC 9266, section 3).
         config.require_ems = true;

@@ -1,9 +1,6 @@
 //! Whom to believe, where TLS is spoken: to the local service as well as to the gateway.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use cli::pem::{self, PemError};
 use rustls::{
@@ -20,7 +17,7 @@ use tracing::warn;
 mod explain;
 mod pinned;
 
-pub(crate) use explain::{Peer, explain, in_words};
+pub(crate) use explain::{Peer, explain};
 use pinned::Pinned;
 
 /// Whose certificates count.
@@ -32,49 +29,17 @@ pub(crate) enum Trust {
     Anybody,
 }
 
-/// Why a file cannot be used to know others by.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidCa {
-    /// It is not the PEM that it should be.
-    #[error(transparent)]
-    Pem(#[from] PemError),
-    /// One of them is none.
-    #[error("{} holds a certificate that cannot be used ({problem})", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
 impl Trust {
     /// Trusts `anybody`, or else what the platform trusts and the certificates in a PEM file, if there is one.
     ///
     /// # Errors
-    /// [`InvalidCa`] unless every certificate in the file can be used.
-    pub(crate) fn read(ca: Option<&Path>, anybody: bool) -> Result<Self, InvalidCa> {
+    /// [`PemError`] unless every certificate in the file can be used.
+    pub(crate) fn read(ca: Option<&Path>, anybody: bool) -> Result<Self, PemError> {
         match ca {
             _ if anybody => Ok(Self::Anybody),
-            Some(path) => Self::with_ca(path),
+            Some(path) => pem::authorities(path).map(Self::Certificates),
             None => Ok(Self::Certificates(Vec::new())),
         }
-    }
-
-    fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
-        let certificates = pem::certificates(path)?;
-        let mut probe = RootCertStore::empty();
-        for certificate in &certificates {
-            probe.add(certificate.clone()).map_err(|error| {
-                let problem = match &error {
-                    rustls::Error::InvalidCertificate(error) => in_words(error),
-                    other => other.to_string(),
-                };
-                InvalidCa::Certificate { path: path.to_owned(), problem }
-            })?;
-        }
-        Ok(Self::Certificates(certificates))
     }
 
     /// A client that trusts these. `flag` is the one that would name another.

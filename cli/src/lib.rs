@@ -6,14 +6,16 @@
 //! - [`log`]: what is logged, in which format, and what never is.
 //! - [`audit`]: a file for what must not be lost among other lines.
 //! - [`signals`]: SIGTERM and SIGINT as a [`Shutdown`].
-//! - [`provider`]: what does the mathematics of TLS; [`pem`]: its certificates and keys in files.
+//! - [`provider`]: what does the mathematics of TLS; [`pem`]: its certificates and keys in files; [`der`]: how to look into them.
 //! - [`Fingerprint`]: whether a file has changed.
+//! - [`in_words`]: what is wrong with a certificate, for people.
 //! - [`Completions`] and [`Manual`]: the commands that every program has.
 //!
 //! Invariant: nothing here prints the content of a file or the value of a variable that may hold a secret.
 
 pub mod audit;
 mod crypto;
+pub mod der;
 mod exit;
 mod file;
 mod fingerprint;
@@ -26,6 +28,7 @@ pub mod pem;
 mod program;
 pub mod signals;
 mod span;
+mod words;
 
 pub use crypto::provider;
 pub use exit::{Exit, Failure};
@@ -36,3 +39,4 @@ pub use manual::{Completions, Manual};
 pub use program::run;
 pub use signals::Shutdown;
 pub use span::{InvalidSpan, Span};
+pub use words::in_words;

@@ -1,55 +1,28 @@
 //! Certificates and keys in PEM files, and what is wrong with a file that does not give them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
-use rustls::pki_types::{
-    CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject},
+use rustls::{
+    RootCertStore,
+    crypto::CryptoProvider,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
+    sign::CertifiedKey,
 };
 use zeroize::Zeroizing;
 
+mod error;
 mod flaw;
+mod key_kind;
 
+pub use error::PemError;
 pub use flaw::PemFlaw;
 
 /// What may be in a file.
 const CERTIFICATES: &str = "certificates";
 const KEY: &str = "a private key";
-
-/// Why a file does not give what it should. What is in it is not repeated.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PemError {
-    /// It cannot be read, or is no PEM.
-    #[error("cannot read {what} from {}: {cause}", path.display())]
-    Read {
-        /// What should be in it.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: pem::Error,
-    },
-    /// It is in another form than that which is read.
-    #[error("cannot read {what} from {}: {}", path.display(), flaw.remedy(path, what))]
-    Flawed {
-        /// What should be in it.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// In which form it is.
-        flaw: PemFlaw,
-    },
-    /// There is no certificate in it.
-    #[error("there is no certificate in {}; it must hold one or more in PEM (BEGIN CERTIFICATE)", .0.display())]
-    NoCertificate(PathBuf),
-    /// There is no key in it.
-    #[error("there is no private key in {}; it must hold one in PEM (BEGIN PRIVATE KEY)", .0.display())]
-    NoKey(PathBuf),
-}
 
 /// The certificates in a file, at least one, in their order.
 ///
@@ -69,6 +42,41 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, PemError> {
     keys.into_iter().next().ok_or_else(|| PemError::NoKey(path.to_owned()))
 }
 
+/// The certificates in a file, at least one, each of which may sign those of others or be pinned.
+///
+/// # Errors
+/// [`PemError`].
+pub fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let certificates = certificates(path)?;
+    let mut probe = RootCertStore::empty();
+    for certificate in &certificates {
+        probe.add(certificate.clone()).map_err(|error| unusable(path, &error))?;
+    }
+    Ok(certificates)
+}
+
+/// A certificate with its chain, and the key that belongs to it. Both may be in the same file.
+///
+/// # Errors
+/// [`PemError`].
+pub fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedKey, PemError> {
+    let chain = certificates(cert)?;
+    let secret = private_key(key)?;
+    CertifiedKey::from_der(chain, secret.clone_key(), provider).map_err(|error| match &error {
+        rustls::Error::InconsistentKeys(_) => PemError::Pair { cert: cert.to_owned(), key: key.to_owned() },
+        rustls::Error::InvalidCertificate(_) => unusable(cert, &error),
+        _ => PemError::Key { path: key.to_owned(), kind: key_kind::kind(&secret) },
+    })
+}
+
+fn unusable(path: &Path, error: &rustls::Error) -> PemError {
+    let problem = match error {
+        rustls::Error::InvalidCertificate(problem) => crate::in_words(problem),
+        other => other.to_string(),
+    };
+    PemError::Certificate { path: path.to_owned(), problem }
+}
+
 /// All of one kind that a file holds.
 fn sections<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, PemError> {
     let unreadable = |cause| PemError::Read { what, path: path.to_owned(), cause };
@@ -82,5 +90,54 @@ fn sections<T: PemObject>(path: &Path, what: &'static str) -> Result<Vec<T>, Pem
         (Ok(sections), _) if !sections.is_empty() => Ok(sections),
         (_, Some(flaw)) => Err(flawed(flaw)),
         (read, None) => read.map_err(unreadable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{KeyPair, generate_simple_self_signed};
+
+    use super::*;
+
+    /// What is said of a certificate and a key with this content.
+    fn said(cert: &[u8], key: &[u8]) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let files = [path("cert.pem"), path("key.pem")];
+        for (file, content) in files.iter().zip([cert, key]) {
+            fs::write(file, content).unwrap();
+        }
+        let error = pair(&files[0], &files[1], &crate::provider()).unwrap_err();
+        assert!(std::error::Error::source(&error).is_none(), "it would be told twice");
+        error.to_string().replace(&*directory.path().to_string_lossy(), "DIR")
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_remedy() {
+        let made = generate_simple_self_signed(["one.example".to_owned()]).unwrap();
+        let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let other = KeyPair::generate().unwrap().serialize_pem();
+        let encrypted = key.replace(" PRIVATE", " ENCRYPTED PRIVATE");
+        let half = &key[..key.len() / 2];
+        let marked = format!("\u{feff}{cert}");
+        let indented = format!("  {}", cert.replace('\n', "\n  "));
+        let unknown =
+            key.replace("MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEH", "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEI");
+        let [cert, key] = [cert.as_bytes(), key.as_bytes()];
+        for (cert, key, parts) in [
+            (cert, other.as_bytes(), ["DIR/cert.pem and DIR/key.pem are no pair", "stands first"]),
+            (cert, encrypted.as_bytes(), ["passphrase", "openssl pkey -in DIR/key.pem -out"]),
+            (cert, half.as_bytes(), ["from DIR/key.pem: its end is missing", "copy it again"]),
+            (cert, &made.signing_key.serialize_der(), ["is DER", "openssl pkey -inform DER -in DIR/key.pem"]),
+            (made.cert.der(), key, ["is DER", "openssl x509 -inform DER -in DIR/cert.pem"]),
+            (marked.as_bytes(), key, ["byte order mark", "tail -c +4 DIR/cert.pem >"]),
+            (indented.as_bytes(), key, ["indented", "sed 's/^[[:blank:]]*//' DIR/cert.pem"]),
+            (cert, cert, ["there is no private key in DIR/key.pem", "BEGIN PRIVATE KEY"]),
+            (key, key, ["there is no certificate in DIR/cert.pem", "BEGIN CERTIFICATE"]),
+            (cert, unknown.as_bytes(), ["the key in DIR/key.pem cannot be used: it is", "openssl genpkey"]),
+        ] {
+            let said = said(cert, key);
+            assert!(parts.iter().all(|part| said.contains(part)), "{parts:?}: {said}");
+        }
     }
 }

@@ -62,7 +62,7 @@ pub enum DevError {
     Authority(#[from] AuthorityError),
     /// They cannot be used by an agent.
     #[error(transparent)]
-    Ca(#[from] agent::InvalidCa),
+    Ca(#[from] cli::pem::PemError),
     /// An agent inside this process gave up.
     #[error("the agent over {transport} gave up")]
     Agent {

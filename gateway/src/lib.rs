@@ -51,5 +51,5 @@ pub use route::Routes;
 pub use server::{Gateway, ServeError, serve};
 pub use session::{Instances, Terms};
 pub use stage::Readiness;
-pub use tls::{CertificateFiles, TlsConfig, TlsFileError};
+pub use tls::{CertificateFiles, TlsConfig};
 pub use tokens::{TokenFile, TokenFileError};

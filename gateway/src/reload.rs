@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use cli::Fingerprint;
+use cli::{Fingerprint, pem::PemError};
 use session::{AUDIT, Acceptor, Authenticator, Credentials, Rechecks};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::{
-    PolicySource, TlsConfig, TlsFileError, TokenFile, TokenFileError,
+    PolicySource, TlsConfig, TokenFile, TokenFileError,
     edge::Edge,
     tls::Tls,
     tokens::{MasterKey, time},
@@ -61,8 +61,8 @@ impl Certificates {
     /// Reads them, and remembers what their files looked like before.
     ///
     /// # Errors
-    /// [`TlsFileError`].
-    pub(crate) fn read(config: TlsConfig, hosts: Vec<String>) -> Result<Self, TlsFileError> {
+    /// [`PemError`].
+    pub(crate) fn read(config: TlsConfig, hosts: Vec<String>) -> Result<Self, PemError> {
         let files = config.files().into_iter().map(Followed::new).collect();
         Ok(Self { tls: Arc::new(Tls::read(config, hosts)?), files })
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cli::Shutdown;
+use cli::{Shutdown, pem::PemError};
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -21,7 +21,7 @@ use tracing::info;
 use ws_bridge::server::Bridge;
 
 use crate::{
-    ActivationError, Addresses, CacheError, Config, Limits, Reactors, TlsFileError, TokenFileError,
+    ActivationError, Addresses, CacheError, Config, Limits, Reactors, TokenFileError,
     admin::Admin,
     agents::{AgentPort, WebSocket, http1_builder},
     audit,
@@ -65,7 +65,7 @@ pub enum ServeError {
     Tokens(#[from] TokenFileError),
     /// A certificate or a key cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsFileError),
+    Tls(#[from] PemError),
     /// The directory for certificates that are ordered cannot be used.
     #[error(transparent)]
     Acme(#[from] CacheError),

@@ -19,6 +19,7 @@ mod validity;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
+use cli::pem::PemError;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 use rustls::{
     ServerConfig,
@@ -32,7 +33,6 @@ use crate::{
     grpc,
 };
 use certificates::Certificates;
-pub use files::TlsFileError;
 #[cfg(feature = "acme")]
 pub(crate) use files::{authorities, first, validity};
 pub(crate) use hello::{Hello, hello};
@@ -74,8 +74,8 @@ impl TlsConfig {
     /// read.
     ///
     /// # Errors
-    /// [`TlsFileError`] names the file that cannot be used.
-    pub fn check(&self, hosts: &[String]) -> Result<(), TlsFileError> {
+    /// [`PemError`] names the file that cannot be used.
+    pub fn check(&self, hosts: &[String]) -> Result<(), PemError> {
         if let Some(path) = self.acme.as_ref().and_then(|acme| acme.ca_file.as_ref()) {
             files::authorities(path)?;
         }
@@ -139,15 +139,15 @@ impl Tls {
     /// Reads the files. `hosts` are those that certificates should be for.
     ///
     /// # Errors
-    /// [`TlsFileError`].
-    pub(crate) fn read(config: TlsConfig, hosts: Vec<String>) -> Result<Self, TlsFileError> {
+    /// [`PemError`].
+    pub(crate) fn read(config: TlsConfig, hosts: Vec<String>) -> Result<Self, PemError> {
         let challenges = Arc::default();
         let current = ArcSwap::from_pointee(Configs::read(&config, &challenges)?);
         Ok(Self { config, hosts, challenges, current, refusals: Refusals::default() })
     }
 
     /// Reads the files again. Each that cannot be used leaves its certificate as it is, and is returned.
-    pub(crate) fn reload(&self) -> Vec<TlsFileError> {
+    pub(crate) fn reload(&self) -> Vec<PemError> {
         let last = self.current.load();
         let (renewed, errors) = last.renewed(&self.config, &self.challenges);
         let changed = last.given.iter().zip(&renewed.given).map(|(last, now)| last.cert != now.cert);
@@ -187,7 +187,7 @@ impl Tls {
 }
 
 impl Configs {
-    fn read(config: &TlsConfig, challenges: &Arc<Challenges>) -> Result<Self, TlsFileError> {
+    fn read(config: &TlsConfig, challenges: &Arc<Challenges>) -> Result<Self, PemError> {
         let provider = cli::provider();
         let given = config.certificates.iter().map(|pair| files::certificate(pair, &provider));
         let given = given.collect::<Result<_, _>>()?;
@@ -196,7 +196,7 @@ impl Configs {
     }
 
     /// What it is after the files have changed. What cannot be read stays as it was.
-    fn renewed(&self, config: &TlsConfig, challenges: &Arc<Challenges>) -> (Self, Vec<TlsFileError>) {
+    fn renewed(&self, config: &TlsConfig, challenges: &Arc<Challenges>) -> (Self, Vec<PemError>) {
         let provider = cli::provider();
         let mut errors = Vec::new();
         let mut given = self.given.clone();
@@ -264,7 +264,7 @@ impl Configs {
 fn verifier(
     config: &TlsConfig,
     provider: &Arc<CryptoProvider>,
-) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsFileError> {
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, PemError> {
     let Some(path) = &config.client_ca else { return Ok(None) };
     let roots = Arc::new(files::authorities(path)?);
     let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));

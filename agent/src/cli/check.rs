@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
-use ::cli::{Span, log};
+use ::cli::{Span, log, pem::PemError};
 use agent::{
-    ChannelBinding, Config, GatewayTls, GatewayUrl, HostField, InvalidCa, InvalidClientCert, InvalidProxy,
-    InvalidServerName, LinkAge, UpstreamTls,
+    ChannelBinding, Config, GatewayTls, GatewayUrl, HostField, InvalidProxy, InvalidServerName, LinkAge,
+    UpstreamTls,
 };
 use proto::{AgentId, InvalidAgentId, limits};
 
@@ -42,19 +42,19 @@ pub(super) enum ConfigError {
     #[error("`{0}` cannot be the --host; say preserve, upstream or a name")]
     Host(String),
     #[error("--upstream-ca is not usable")]
-    Ca(#[from] InvalidCa),
+    Ca(#[source] PemError),
     #[error("--upstream-insecure believes any certificate; leave it or --upstream-ca off")]
     CaAndInsecure,
     #[error(transparent)]
     Gateway(#[from] GatewayUrlError),
     #[error("--ca-file is not usable")]
-    GatewayCa(#[source] InvalidCa),
+    GatewayCa(#[source] PemError),
     #[error("--insecure-skip-verify believes any certificate; leave it or --ca-file off")]
     GatewayCaAndInsecure,
     #[error("--tls-server-name is not usable")]
     ServerName(#[from] InvalidServerName),
     #[error("--client-cert is not usable")]
-    ClientCert(#[from] InvalidClientCert),
+    ClientCert(#[source] PemError),
     #[error("--client-cert and --client-key go together; name both")]
     ClientPair,
     #[error("--channel-binding require needs TLS, which {0} has not; dial grpcs://, wss:// or https://")]
@@ -188,7 +188,7 @@ fn upstream_tls(ca: Option<&Path>, insecure: Option<bool>) -> Result<UpstreamTls
     match (ca, insecure.unwrap_or_default()) {
         (None, false) => Ok(UpstreamTls::default()),
         (None, true) => Ok(UpstreamTls::insecure()),
-        (Some(path), false) => Ok(UpstreamTls::with_ca(path)?),
+        (Some(path), false) => UpstreamTls::with_ca(path).map_err(ConfigError::Ca),
         (Some(_), true) => Err(ConfigError::CaAndInsecure),
     }
 }
@@ -205,7 +205,7 @@ fn gateway_tls(settings: &Settings) -> Result<GatewayTls, ConfigError> {
     }
     match (&settings.client_cert, &settings.client_key) {
         (None, None) => Ok(tls),
-        (Some(cert), Some(key)) => Ok(tls.with_certificate(cert, key)?),
+        (Some(cert), Some(key)) => tls.with_certificate(cert, key).map_err(ConfigError::ClientCert),
         _ => Err(ConfigError::ClientPair),
     }
 }

@@ -1,9 +1,10 @@
 use std::{
     error::Error,
-    fmt, io,
+    io,
     time::{Duration, SystemTime},
 };
 
+use cli::in_words;
 use rustls::{
     AlertDescription, CertificateError, Error as Tls, InvalidMessage, OtherError, pki_types::UnixTime,
 };
@@ -73,18 +74,6 @@ pub(crate) fn explain(error: &(dyn Error + 'static), peer: &Peer) -> Option<Stri
         }
         other => format!("no TLS: {other}"),
     })
-}
-
-/// A name of the library that has no text of its own, as words: `UnknownIssuer` is "unknown issuer".
-pub(crate) fn in_words(name: &impl fmt::Debug) -> String {
-    let mut words = String::new();
-    for letter in format!("{name:?}").chars().take_while(|letter| letter.is_ascii_alphanumeric()) {
-        if letter.is_ascii_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.push(letter.to_ascii_lowercase());
-    }
-    words
 }
 
 fn of_certificate(error: &CertificateError, peer: &Peer) -> String {

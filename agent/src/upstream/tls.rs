@@ -4,15 +4,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use cli::pem::PemError;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::stream::Stream;
-use crate::{
-    reloading::Reloading,
-    trust::{InvalidCa, Trust},
-};
+use crate::{reloading::Reloading, trust::Trust};
 
 /// Whom to believe that it is the local service, where that is asked over TLS. Cheap to clone.
 ///
@@ -34,8 +32,8 @@ impl UpstreamTls {
     /// Trusts the certificates in a PEM file as well as the platform's.
     ///
     /// # Errors
-    /// [`InvalidCa`] unless every certificate in it can be used.
-    pub fn with_ca(path: &Path) -> Result<Self, InvalidCa> {
+    /// [`PemError`] unless every certificate in it can be used.
+    pub fn with_ca(path: &Path) -> Result<Self, PemError> {
         Self::of(Some(path.to_owned()), false)
     }
 
@@ -48,7 +46,7 @@ impl UpstreamTls {
         Self::of(None, anybody).expect("no file is read where none is named")
     }
 
-    fn of(ca: Option<PathBuf>, anybody: bool) -> Result<Self, InvalidCa> {
+    fn of(ca: Option<PathBuf>, anybody: bool) -> Result<Self, PemError> {
         let current = Reloading::new(ca.iter().cloned().collect(), || read(ca.as_deref(), anybody))?;
         Ok(Self { ca, anybody, current: Arc::new(current) })
     }
@@ -65,7 +63,7 @@ impl UpstreamTls {
     }
 }
 
-fn read(ca: Option<&Path>, anybody: bool) -> Result<Inner, InvalidCa> {
+fn read(ca: Option<&Path>, anybody: bool) -> Result<Inner, PemError> {
     Ok(Inner { trust: Trust::read(ca, anybody)?, config: OnceLock::new() })
 }
 

@@ -10,7 +10,7 @@ use super::{
     order::OrderError,
     transport::Transport,
 };
-use crate::TlsFileError;
+use cli::pem::PemError;
 
 /// Why there is no account.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub(super) enum AccountError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     #[error(transparent)]
-    Trust(#[from] TlsFileError),
+    Trust(#[from] PemError),
     #[error(
         "the account in the cache cannot be read; remove account.json there, and another one is registered"
     )]
@@ -33,10 +33,10 @@ pub(super) enum AccountError {
 }
 
 /// How an authority is reached.
-pub(super) type Reach = dyn Fn(&AcmeConfig) -> Result<Box<dyn HttpClient>, TlsFileError> + Send + Sync;
+pub(super) type Reach = dyn Fn(&AcmeConfig) -> Result<Box<dyn HttpClient>, PemError> + Send + Sync;
 
 /// Over TLS, as an authority is reached but in tests.
-pub(super) fn over_tls(config: &AcmeConfig) -> Result<Box<dyn HttpClient>, TlsFileError> {
+pub(super) fn over_tls(config: &AcmeConfig) -> Result<Box<dyn HttpClient>, PemError> {
     Ok(Box::new(Transport::new(config)?))
 }
 

@@ -15,7 +15,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use super::AcmeConfig;
-use crate::{TlsFileError, tls};
+use crate::tls;
+use cli::pem::PemError;
 
 /// For one request.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +41,7 @@ pub(super) struct Transport {
 
 impl Transport {
     /// One that trusts what the platform trusts, and the file that the configuration names.
-    pub(super) fn new(config: &AcmeConfig) -> Result<Self, TlsFileError> {
+    pub(super) fn new(config: &AcmeConfig) -> Result<Self, PemError> {
         let mut roots = match &config.ca_file {
             Some(path) => tls::authorities(path)?,
             None => RootCertStore::empty(),

@@ -1,15 +1,11 @@
 //! For whom a certificate is.
 
+use cli::der::{OID, PRINTABLE_STRING, SEQUENCE, SET, UTF8_STRING, element};
 use rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
 /// The attribute `commonName` (X.520), as it stands in a certificate.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-pub(super) const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OID: u8 = 0x06;
-const UTF8_STRING: u8 = 0x0c;
-const PRINTABLE_STRING: u8 = 0x13;
 
 /// The host names that a certificate is for, in lower case; some may begin with `*.`.
 pub(crate) fn dns(certificate: &CertificateDer<'_>) -> Vec<String> {
@@ -48,23 +44,6 @@ fn common_name(attribute: &[u8]) -> Option<String> {
     let (OID, COMMON_NAME, value) = element(attribute)? else { return None };
     let (UTF8_STRING | PRINTABLE_STRING, text, []) = element(value)? else { return None };
     Some(std::str::from_utf8(text).ok()?.to_ascii_lowercase())
-}
-
-/// The first element of DER: its tag, its content and what follows.
-pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (tag, rest) = der.split_first()?;
-    let (first, rest) = rest.split_first()?;
-    let (length, rest) = match *first {
-        short @ ..=0x7f => (usize::from(short), rest),
-        0x81 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest))?,
-        0x82 => {
-            let (length, rest) = rest.split_first_chunk::<2>()?;
-            (usize::from(u16::from_be_bytes(*length)), rest)
-        }
-        _ => return None,
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((*tag, content, rest))
 }
 
 #[cfg(test)]

@@ -2,9 +2,8 @@
 
 use std::time::SystemTime;
 
+use cli::der::{SEQUENCE, element};
 use rustls::pki_types::CertificateDer;
-
-use super::names::{SEQUENCE, element};
 
 /// What stands before the serial number of a certificate that has a version.
 const VERSION: u8 = 0xa0;

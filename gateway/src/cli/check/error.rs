@@ -1,8 +1,7 @@
 use std::net::SocketAddr;
 
-use gateway::{
-    ExternalAccountError, InvalidUrlTemplate, TlsFileError, edge::InvalidPolicies, tokens::TokenFileError,
-};
+use ::cli::pem::PemError;
+use gateway::{ExternalAccountError, InvalidUrlTemplate, edge::InvalidPolicies, tokens::TokenFileError};
 
 /// What is missing or wrong in the settings of `serve`, with the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +38,7 @@ pub(crate) enum ConfigError {
     )]
     Pairs { certs: usize, keys: usize },
     #[error(transparent)]
-    TlsFile(#[from] TlsFileError),
+    TlsFile(#[from] PemError),
     #[error(
         "{0} needs a certificate: name one with --tls-cert FILE and --tls-key FILE, or order one with --acme-domain"
     )]

@@ -2,10 +2,8 @@
 
 use rustls::pki_types::PrivateKeyDer;
 
-use super::super::names::{SEQUENCE, element};
+use crate::der::{INTEGER, OCTET_STRING, SEQUENCE, element};
 
-const INTEGER: u8 = 0x02;
-const OCTET_STRING: u8 = 0x04;
 /// Object identifiers as they stand in keys.
 const KINDS: [(&[u8], &str); 10] = [
     (b"\x06\x05\x2b\x81\x04\x00\x23", "ECDSA on P-521"),
