@@ -187,8 +187,8 @@ impl Connector {
         match frame {
             Some(gateway_frame::Frame::Accepted(accepted)) => {
                 self.check_signature(&accepted, &nonce)?;
-                let max_concurrent = accepted.max_concurrent.clamp(1, limits::MAX_CONCURRENT) as usize;
-                link.table().agree(max_concurrent, accepted.initial_window);
+                let max_concurrent = agreed(self.config.max_concurrent, accepted.max_concurrent);
+                link.table().agree(max_concurrent as usize, accepted.initial_window);
                 record.on_accepted(link.clone(), accepted.gateway_id.clone());
                 Ok(Ready { link, inbound, accepted, record })
             }
@@ -261,6 +261,12 @@ fn hinted(mut error: ConnectError, bound: Binding) -> ConnectError {
     error
 }
 
+/// How many requests at a time an agent serves that wants `own`, with 0 for any number, and was told `accepted`.
+fn agreed(own: u32, accepted: u32) -> u32 {
+    let most = if own == 0 { u32::MAX } else { own };
+    accepted.clamp(1, most)
+}
+
 /// What an agent grants on a link.
 pub(crate) fn settings(budget: &Budget) -> Settings {
     Settings {
@@ -295,6 +301,13 @@ mod tests {
         let board = Board::new(&config, Arc::new(|_| {}));
         let machine = Arc::new(Machine::new(&config));
         Connector::new(Arc::new(config), board, machine, Budget::new(limits::PROCESS_MEMORY))
+    }
+
+    #[test]
+    fn the_gateway_says_how_many_requests_there_are_within_what_the_agent_wants() {
+        for (own, accepted, expected) in [(0, 5000, 5000), (0, 0, 1), (7, 5000, 7), (7, 3, 3)] {
+            assert_eq!(agreed(own, accepted), expected);
+        }
     }
 
     fn skew(server_time: i64, secret: &Secret, nonce: &[u8]) -> ConnectError {
