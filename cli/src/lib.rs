@@ -1,6 +1,7 @@
 //! What both command lines share, so that `gateway-tunnel` and `agent-tunnel` feel like one program.
 //!
 //! - [`run`], [`Failure`] and [`Exit`]: from arguments to an exit code, with errors printed in one place.
+//! - [`block_on`]: on which threads a program runs.
 //! - [`Layers`] and [`Layer`]: one struct of settings filled from flags, the environment and a TOML file.
 //! - [`operators`]: how operators are answered over HTTP.
 //! - [`log`]: what is logged, in which format, and what never is.
@@ -22,10 +23,12 @@ mod fingerprint;
 mod layer;
 pub mod log;
 mod manual;
+mod memory;
 pub mod operators;
 pub mod output;
 pub mod pem;
 mod program;
+mod runtime;
 pub mod signals;
 mod span;
 mod words;
@@ -37,6 +40,7 @@ pub use fingerprint::Fingerprint;
 pub use layer::{Layer, one_or_many};
 pub use manual::{Completions, Manual};
 pub use program::run;
+pub use runtime::block_on;
 pub use signals::Shutdown;
 pub use span::{InvalidSpan, Span};
 pub use words::in_words;

@@ -62,16 +62,6 @@ impl Arguments {
     }
 }
 
-/// Runs `command` on this thread.
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::runtime)?;
-    let result = runtime.block_on(command);
-    // Not waited for: what still runs after the drain was given up.
-    runtime.shutdown_background();
-    result
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;

@@ -25,15 +25,10 @@ pub(super) fn connect(layers: Layers<Settings>) -> Result<(), Failure> {
     warn_of_no_tls(&about_tls, &config.gateways);
     warn_of_plain_text(&config.gateways);
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::runtime)?;
-    let result = runtime.block_on(async {
+    ::cli::block_on(async {
         let shutdown = signals::watch().map_err(Failure::runtime)?;
         crate::run(config, Sides { status, admin }, display, shutdown).await
-    });
-    // Not waited for: a name look-up that nobody needs any more.
-    runtime.shutdown_background();
-    result
+    })
 }
 
 /// Checks settings as `connect` does, prints them all but for the token, and ends.

@@ -57,7 +57,7 @@ struct Exposed {
 pub(super) fn dev(settings: DevSettings) -> Result<(), Failure> {
     log::init(settings.log_format, &settings.log_level).map_err(Failure::configuration)?;
     settings.refuse_exposure().map_err(Failure::configuration)?;
-    super::block_on(async { crate::dev(settings, signals::watch().map_err(Failure::runtime)?).await })
+    ::cli::block_on(async { crate::dev(settings, signals::watch().map_err(Failure::runtime)?).await })
 }
 
 impl DevSettings {

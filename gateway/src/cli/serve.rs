@@ -22,7 +22,7 @@ pub(super) fn serve(layers: Layers<Settings>) -> Result<(), Failure> {
         config.edge.source = Some(source(file, layers, config.domains.clone()));
     }
     config.audit = audit.clone();
-    super::block_on(async {
+    ::cli::block_on(async {
         if let Some(audit) = audit {
             signals::on_hangup(move || reopen(&audit)).map_err(Failure::runtime)?;
         }
