@@ -25,6 +25,8 @@ pub struct Relay {
 struct Ways {
     /// Where connections lead; `None` is nowhere.
     target: Option<SocketAddr>,
+    /// Whether that holds for the next one only.
+    once: bool,
     frozen: CancellationToken,
     /// For each connection what cuts it, the oldest first.
     cuts: VecDeque<CancellationToken>,
@@ -36,11 +38,20 @@ impl Relay {
         Self::from(Ipv4Addr::LOCALHOST, target).await
     }
 
+    /// A way to `target` for one connection; later ones lead nowhere.
+    pub async fn once(target: SocketAddr) -> Self {
+        Self::over(Ipv4Addr::LOCALHOST, Ways { target: Some(target), once: true, ..Ways::default() }).await
+    }
+
     /// A way to `target` that comes from another address of this machine, such as 127.0.0.2.
     pub async fn from(source: Ipv4Addr, target: SocketAddr) -> Self {
+        Self::over(source, Ways { target: Some(target), ..Ways::default() }).await
+    }
+
+    async fn over(source: Ipv4Addr, ways: Ways) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let ways = Arc::new(Mutex::new(Ways { target: Some(target), ..Ways::default() }));
+        let ways = Arc::new(Mutex::new(ways));
         let task = tokio::spawn(run(listener, source, Arc::clone(&ways)));
         Self { addr, ways, _task: AbortOnDropHandle::new(task) }
     }
@@ -65,11 +76,6 @@ impl Relay {
         self.ways.lock().unwrap().target = Some(target);
     }
 
-    /// Lets no further connection come about.
-    pub fn refuse(&self) {
-        self.ways.lock().unwrap().target = None;
-    }
-
     /// Cuts every connection, and lets no further one come about.
     pub fn close(&self) {
         let mut ways = self.ways.lock().unwrap();
@@ -85,6 +91,9 @@ async fn run(listener: TcpListener, source: Ipv4Addr, ways: Arc<Mutex<Ways>>) {
         let (target, frozen, cut) = {
             let mut ways = ways.lock().unwrap();
             let Some(target) = ways.target else { continue };
+            if ways.once {
+                ways.target = None;
+            }
             let cut = CancellationToken::new();
             ways.cuts.push_back(cut.clone());
             (target, ways.frozen.clone(), cut)

@@ -77,9 +77,14 @@ impl Rogue {
 
     /// The answer to a first frame that is good.
     pub async fn accepted(&mut self) -> ConnectAccepted {
+        self.answer().await.unwrap_or_else(|error| panic!("refused: {error:?}"))
+    }
+
+    /// The answer to a first frame, whatever it is.
+    pub async fn answer(&mut self) -> Result<ConnectAccepted, ConnectError> {
         self.wait(|frame| match frame {
-            Frame::Accepted(accepted) => Some(accepted),
-            Frame::Error(error) => panic!("refused: {error:?}"),
+            Frame::Accepted(accepted) => Some(Ok(accepted)),
+            Frame::Error(error) => Some(Err(error)),
             _ => None,
         })
         .await

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::Wire;
 
@@ -16,9 +16,13 @@ impl Upstream {
         Self { listener: TcpListener::bind(("127.0.0.1", 0)).await.unwrap() }
     }
 
-    /// An address where nobody listens.
-    pub async fn nowhere() -> SocketAddr {
-        Self::start().await.addr()
+    /// An address where nobody listens, and nobody will: its port is taken as long as this process lives.
+    pub fn nowhere() -> SocketAddr {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let addr = socket.local_addr().unwrap();
+        std::mem::forget(socket);
+        addr
     }
 
     /// Where it listens.

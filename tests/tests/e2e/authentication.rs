@@ -145,6 +145,7 @@ async fn an_introduction_that_was_used_before_is_refused(transport: Transport) {
     let mut rogue = Rogue::dial(transport, gateway.port(transport)).await;
     rogue.send(request.clone());
     rogue.accepted().await;
+    gateway.has_sessions(1).await;
     let error = refusal(&gateway, transport, request, farewell::UNAUTHENTICATED).await;
     assert_eq!(error.code(), Code::Replayed);
 }
@@ -233,7 +234,7 @@ async fn a_real_agent_gives_up_when_it_is_refused(transport: Transport) {
     let wrong_secret = Credential { secret: WRONG_SECRET, ..credential(AGENT) };
     let wrong_token = Credential { token, secret: Secret::from_bytes([1; 32]) };
     for (id, credential) in [(AGENT, wrong_secret), (AGENT, wrong_token), (OTHER_AGENT, credential(AGENT))] {
-        let config = Agent::config(transport, gateway.port(transport), id, Upstream::nowhere().await);
+        let config = Agent::config(transport, gateway.port(transport), id, Upstream::nowhere());
         let agent = Agent::start_with(agent::Config { credential, agent_id: agent_id(id), ..config });
         let error = agent.ended().await.unwrap_err();
         assert!(matches!(error, agent::RunError::Refused(_)), "{error}");

@@ -392,7 +392,7 @@ async fn an_agent_without_a_policy_is_asked_nothing(transport: Transport) {
 
 async fn a_service_may_take_as_long_as_its_agents_policy_says(transport: Transport) {
     let (patient, hasty) = (Upstream::start().await, Upstream::start().await);
-    let toml = format!("[agent_defaults]\nresponse_timeout = '200ms'\n{}", agent("response_timeout = '1m'"));
+    let toml = format!("[agent_defaults]\nresponse_timeout = '1s'\n{}", agent("response_timeout = '1m'"));
     let tunnel = Tunnel::start_with_edge(transport, patient.addr(), edge(&toml)).await;
     let mut other = Agent::start(transport, tunnel.gateway.port(transport), OTHER_AGENT, hasty.addr());
     other.online().await;

@@ -172,8 +172,7 @@ async fn an_end_right_after_the_heirs_start_waits_for_it(transport: Transport) {
     let Tunnel { gateway, agent: _agent } = tunnel(transport, &service).await;
     let load = Load::on(&gateway);
     load.goes_on().await;
-    gateway.drain();
-    let heir = gateway.heir().await;
+    let (heir, ()) = tokio::join!(biased; gateway.heir(), async { gateway.drain() });
     gateway.ended().await.unwrap();
     load.goes_on().await;
     load.end().await;
@@ -182,7 +181,8 @@ async fn an_end_right_after_the_heirs_start_waits_for_it(transport: Transport) {
 
 async fn a_gateway_that_ends_answers_who_asks_meanwhile(transport: Transport) {
     let service = Service::echo().await;
-    let Tunnel { gateway, mut agent } = Tunnel::start(transport, service.addr()).await;
+    let long = |limits: &mut gateway::Limits| limits.drain_idle = Duration::from_secs(20);
+    let Tunnel { gateway, mut agent } = Tunnel::start_with(transport, service.addr(), long).await;
     let mut kept = gateway.client().await;
     assert_eq!(kept.ask(&Request::get("/")).await.head.value("connection"), None);
     let mut silent = gateway.client().await;

@@ -91,8 +91,13 @@ async fn a_safe_request_whose_link_is_lost_goes_to_another_agent(transport: Tran
     assert_eq!(gateway.metrics().await.retries("lost"), 1);
 }
 
+/// A gateway where a request waits for its agent as long as the scenario takes.
+async fn with_grace() -> Gateway {
+    Gateway::start_with(|limits| limits.offline_grace = Duration::from_secs(3600)).await
+}
+
 async fn a_safe_request_waits_for_its_only_agent_to_come_back(transport: Transport) {
-    let gateway = Gateway::start().await;
+    let gateway = with_grace().await;
     let mut rogue = Rogue::join(transport, &gateway, AGENT).await;
     let mut client = gateway.client().await;
     client.begin(&Request::get("/")).await;
@@ -140,7 +145,7 @@ async fn an_answer_that_was_begun_is_not_repeated(transport: Transport) {
 }
 
 async fn a_request_for_an_agent_between_two_links_waits(transport: Transport) {
-    let gateway = Gateway::start().await;
+    let gateway = with_grace().await;
     drop(Rogue::join(transport, &gateway, AGENT).await);
     gateway.has_sessions(0).await;
     let mut client = gateway.client().await;
@@ -176,7 +181,7 @@ async fn a_dead_link_gives_its_requests_to_its_heir_at_once(transport: Transport
 }
 
 async fn an_agent_that_said_goodbye_is_not_waited_for(transport: Transport) {
-    let gateway = Gateway::start_with(|limits| limits.offline_grace = Duration::from_secs(3600)).await;
+    let gateway = with_grace().await;
     let mut rogue = Rogue::join(transport, &gateway, AGENT).await;
     rogue.send(proto::Drain::default());
     rogue.heard().await;
@@ -186,7 +191,7 @@ async fn an_agent_that_said_goodbye_is_not_waited_for(transport: Transport) {
 }
 
 async fn a_client_that_leaves_waits_no_longer(transport: Transport) {
-    let gateway = Gateway::start_with(|limits| limits.offline_grace = Duration::from_secs(3600)).await;
+    let gateway = with_grace().await;
     drop(Rogue::join(transport, &gateway, AGENT).await);
     gateway.has_sessions(0).await;
     let mut client = gateway.client().await;

@@ -105,6 +105,8 @@ pub(super) async fn watch(turns: &Turns, patience: Patience, pause: Cancellation
     let Patience { keep_alive, write, .. } = patience;
     let interval = write.map_or(keep_alive, |write| write.min(keep_alive)) / 4;
     let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(1)));
+    // A host that stood still is not the client's fault: looks that were missed are not made up for.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut seen = (State::Busy, Duration::ZERO);
     loop {
         ticks.tick().await;

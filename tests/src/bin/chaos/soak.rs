@@ -23,6 +23,8 @@ use crate::{
 
 /// How long everything may take to be as it was: a held link is found within seconds, an agent may wait before it dials.
 const SETTLED: Duration = Duration::from_secs(40);
+/// A program gives back every ten seconds what it does not need any more.
+const AT_REST: Duration = Duration::from_secs(15);
 /// An act of this length shows growth of memory; a shorter one shows only how far warming up has come.
 const TELLING: Duration = Duration::from_secs(100);
 /// Growth of resident memory that is no leak.
@@ -150,6 +152,7 @@ impl Soak {
         let tally = clients.await?;
         self.town.network.heal();
         self.settled(name, &tally).await?;
+        sleep(AT_REST).await;
         let resident = self.town.gateway.resident()?;
         tell(&format!("{tally}\nact {name}: gateway {:.1} MiB resident", mib(resident)))?;
         Ok(resident)

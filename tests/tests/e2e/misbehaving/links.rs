@@ -58,8 +58,13 @@ async fn frames_of_an_unknown_kind_are_ignored(transport: Transport) {
     scene.assert_unharmed().await;
 }
 
+/// A scene in which a request may wait behind a flood.
+async fn unhurried(transport: Transport) -> Scene {
+    Scene::with(transport, |limits| limits.response_timeout = tests::PATIENCE).await
+}
+
 async fn a_flood_of_pings_is_survived(transport: Transport) {
-    let mut scene = Scene::new(transport).await;
+    let mut scene = unhurried(transport).await;
     for _ in 0..100_000 {
         scene.rogue.send(frames::ping(vec![7; limits::MAX_PING_PAYLOAD]));
     }
@@ -67,7 +72,7 @@ async fn a_flood_of_pings_is_survived(transport: Transport) {
 }
 
 async fn a_flood_of_pongs_is_survived(transport: Transport) {
-    let mut scene = Scene::new(transport).await;
+    let mut scene = unhurried(transport).await;
     for _ in 0..100_000 {
         scene.rogue.send(frames::pong(vec![0; 8]));
     }

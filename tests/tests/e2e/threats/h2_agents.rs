@@ -156,7 +156,7 @@ async fn h2g_tiny_data_without_end(transport: Transport) {
 }
 
 fn impatient(limits: &mut gateway::Limits) {
-    limits.lobby.patience = Duration::from_millis(300);
+    limits.lobby.patience = Duration::from_secs(1);
 }
 
 async fn h2h_a_stranger_that_takes_no_answer(transport: Transport) {

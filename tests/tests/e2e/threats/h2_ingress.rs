@@ -200,8 +200,7 @@ async fn h2h_a_client_that_takes_no_response(transport: Transport) {
 }
 
 async fn h2h_a_response_that_is_not_taken_does_not_end_others(transport: Transport) {
-    let mut scene =
-        Scene::with(transport, |limits| limits.terms.idle_timeout = Duration::from_millis(300)).await;
+    let mut scene = Scene::with(transport, |limits| limits.terms.idle_timeout = Duration::from_secs(1)).await;
     let (mut client, _stalled) = takes_nothing(&mut scene).await;
     let windows = [0, 3].map(|stream| frame::window_update(stream, 1 << 28)).concat();
     client.send([&get(3, &host_of(OTHER_AGENT)), &windows[..]].concat()).await;
@@ -217,7 +216,7 @@ async fn h2h_a_response_that_is_not_taken_does_not_end_others(transport: Transpo
     let gateway = &scene.gateway;
     let looks = async {
         // Later strangers come and go, each at the end of the patience.
-        for _ in 0..5 {
+        for _ in 0..2 {
             let mut other = H2::connect_with(gateway.http(), &[(frame::INITIAL_WINDOW_SIZE, 0)]).await;
             other.send(get(1, "nobody.tunnel.test")).await;
             stays(&mut other).await;
@@ -249,8 +248,8 @@ async fn h2h_a_connection_on_which_nothing_is_asked(transport: Transport) {
 
 async fn h2h_a_client_that_sends_no_body(transport: Transport) {
     let mut scene = Scene::with(transport, |limits| {
-        limits.response_timeout = Duration::from_millis(200);
-        limits.terms.idle_timeout = Duration::from_millis(200);
+        limits.response_timeout = Duration::from_secs(1);
+        limits.terms.idle_timeout = Duration::from_secs(1);
     })
     .await;
     let mut client = scene.h2().await;

@@ -207,7 +207,7 @@ fn l2_nobody_else_writes_the_log_over_websocket() {
 /// Requests to a service that nobody has started, which its clients cannot be told the address of.
 async fn a_service_that_is_not_there(transport: Transport) {
     let gateway = Gateway::start().await;
-    let mut agent = Agent::start(transport, gateway.port(transport), AGENT, tests::Upstream::nowhere().await);
+    let mut agent = Agent::start(transport, gateway.port(transport), AGENT, tests::Upstream::nowhere());
     agent.online().await;
     for _ in 0..5 {
         let answer = gateway.client().await.ask(&Request::get("/")).await;
