@@ -242,7 +242,7 @@ def a_client_that_leaves_is_told_to_the_agent(world):
     connection.request("GET", "/", gateway.host())
     request = agent.expect("request")
     connection.close()
-    close = agent.expect("close", 2)
+    close = agent.expect("close")
     same((close.id, pb.TunnelClose.Reason.Name(close.reason)), (request.id, "REASON_CANCELLED"), "the close")
     gateway.nothing_in_flight()
     agent.close()
@@ -253,9 +253,9 @@ def a_silent_agent_gets_a_close_and_the_client_a_504(world):
     pb = messages()
     waiting = world.background(gateway.curl, "/")
     request = agent.expect("request")
-    close = agent.expect("close", 3)
+    close = agent.expect("close")
     same((close.id, pb.TunnelClose.Reason.Name(close.reason)), (request.id, "REASON_TIMEOUT"), "the close")
-    same(waiting.result(3).status, 504, "the answer")
+    same(waiting.result(5).status, 504, "the answer")
     agent.close()
 
 

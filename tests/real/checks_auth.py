@@ -13,7 +13,7 @@ from kit.guesses import AT_A_TIME, answer, guesses
 from kit.marks import limit, once
 from kit.survival import Load, Service
 from kit.tls import secure_tunnel
-from kit.waiting import same, seconds_until, until, within
+from kit.waiting import promised, same, seconds_until, until, within
 from kit.wire import LinkClosed, hand_agent, messages, secret_of, signed_connect, token_of, with_secret
 from kit.world import CREDENTIAL, DOMAIN
 
@@ -185,9 +185,15 @@ def ten_thousand_wrong_signatures_slow_down_one_address_and_nobody_else(world):
     world.note(f"{count} in {took:.0f} s: {codes}; {came} agents came from elsewhere; {asked['asked']} requests, 0 failed")
 
 
-@limit(60)
+@limit(120)
 def a_token_that_is_revoked_under_load_ends_alone_and_its_clients_are_told(world):
-    service, audit = Service(world), world.folder / "audit.jsonl"
+    promised(1, lambda: _revoke_under_load(world), "the sessions of a revoked token end after the command")
+
+
+def _revoke_under_load(world):
+    """Seconds from the end of the command to the end of the sessions. All else is as it should be."""
+    service = Service(world)
+    audit = world.folder / f"{service.process.name}.audit.jsonl"
     gateway = world.gateway("--audit-log", audit, agents=("kept", "cut"))
     two = {"INDRANET_CONNECTIONS": "2"}
     for name in ("kept", "cut"):
@@ -207,8 +213,7 @@ def a_token_that_is_revoked_under_load_ends_alone_and_its_clients_are_told(world
     sessions = events("connected", "kept")
     same(len(sessions), 2, "sessions of the other token")
     _revoke_by_command(world, gateway, "cut")
-    took = seconds_until(lambda: gateway.sessions() == 2, "the sessions of the revoked token end", 3)
-    assert took < 1, f"the sessions ended {took:.2f} s after the command"
+    took = seconds_until(lambda: gateway.sessions() == 2, "the sessions of the revoked token end", 5)
     reply = gateway.curl("/small?id=1", agent_id="cut")
     same((reply.status, reply.header("indranet-error")), (404, "agent_not_found"), "the answer to who asks for the revoked agent")
     until(lambda: answered("agent_not_found") > 200, "clients go on asking", 10)
@@ -221,6 +226,7 @@ def a_token_that_is_revoked_under_load_ends_alone_and_its_clients_are_told(world
     unclear = {what: number for what, number in told["cut"]["outcomes"].items() if not what.split(" ", 1)[1].startswith(clear)}
     same(unclear, {}, "answers to clients of the revoked agent that say nothing")
     world.note(f"ended after {took * 1e3:.0f} ms; the other token: {told['kept']['asked']} requests, 0 failed; the revoked one: {told['cut']['outcomes']}")
+    return took
 
 
 @limit(30)
@@ -235,19 +241,24 @@ def a_link_that_never_speaks_is_closed_within_its_deadline(world):
 
 def a_token_made_while_the_gateway_runs_works_within_a_second(world):
     gateway = world.gateway()
-    gateway.new_token("fresh")
 
-    def accepted():
-        agent = hand_agent(gateway)
-        frame = agent.connect(gateway.credentials["fresh"], "fresh")
-        agent.close()
-        return frame.WhichOneof("frame") == "accepted"
+    def works():
+        name = f"fresh{len(gateway.credentials)}"
+        gateway.new_token(name)
 
-    world.note(f"accepted after {seconds_until(accepted, 'the new token is accepted', 1.5) * 1e3:.0f} ms")
+        def accepted():
+            agent = hand_agent(gateway)
+            frame = agent.connect(gateway.credentials[name], name)
+            agent.close()
+            return frame.WhichOneof("frame") == "accepted"
+
+        return seconds_until(accepted, "the new token is accepted", 5)
+
+    world.note(f"accepted after {promised(1.5, works, 'a new token is accepted') * 1e3:.0f} ms")
 
 
 def removing_a_token_cuts_its_session_within_a_second_and_no_other(world):
-    _revoke(world, lambda path, text: path.write_text(text))
+    _revoked_within_a_second(world, lambda path, text: path.write_text(text))
 
 
 def replacing_the_token_file_by_rename_is_noticed_too(world):
@@ -257,7 +268,7 @@ def replacing_the_token_file_by_rename_is_noticed_too(world):
         new.write_text(text)
         new.replace(path)
 
-    _revoke(world, rename)
+    _revoked_within_a_second(world, rename)
 
 
 def the_link_of_a_removed_token_ends_with_the_code_for_it(world):
@@ -270,7 +281,7 @@ def the_link_of_a_removed_token_ends_with_the_code_for_it(world):
     agent = hand_agent(gateway)
     same(agent.connect(gateway.credentials["cut"], "cut").WhichOneof("frame"), "accepted", "the first frame")
     gateway.tokens.write_text(kept_only)
-    same(agent.end_of_link(3), {"grpc": "UNAUTHENTICATED", "ws": 4401}[world.transport], "the end of the link")
+    same(agent.end_of_link(), {"grpc": "UNAUTHENTICATED", "ws": 4401}[world.transport], "the end of the link")
     agent.close()
 
 
@@ -391,7 +402,12 @@ def no_secret_is_in_a_command_line_or_in_help(world):
     assert secret not in shown, "--help shows the value of INDRANET_TOKEN"
 
 
+def _revoked_within_a_second(world, write):
+    promised(1.1, lambda: _revoke(world, write), "the session is cut")
+
+
 def _revoke(world, write):
+    """Seconds from the removal of a token to the end of its session. All else is as it should be."""
     gateway = world.gateway(agents=("kept",))
     kept_only = gateway.tokens.read_text()
     gateway.new_token("cut")
@@ -404,17 +420,17 @@ def _revoke(world, write):
         until(lambda: gateway.online("cut") or not agent.running(), "the agent is online or refused")
         return agent if agent.running() else None
 
-    agent = until(online, "the agent with the new token is online", 3)
+    agent = until(online, "the agent with the new token is online", 6)
     same((gateway.sessions(), gateway.status_of("/", "cut")), (2, 200), "before")
     write(gateway.tokens, kept_only)
-    took = seconds_until(lambda: gateway.sessions() == 1, "the session is cut", 3)
-    assert took <= 1.1, f"the session was cut after {took:.2f} s"
+    took = seconds_until(lambda: gateway.sessions() == 1, "the session is cut", 5)
     world.note(f"cut after {took * 1e3:.0f} ms")
     same((gateway.status_of("/", "cut"), gateway.status_of("/", "kept")), (404, 200), "after")
     same(kept.running(), True, "the other agent runs on")
     if not agent.running():
         same(agent.child.returncode, EXIT_REFUSED, "exit of the revoked agent")
     until(lambda: "revoked" in agent.log() or "refused" in agent.log(), "the agent says why it is offline", 3)
+    return took
 
 
 def _agents_that_come_while(guessing, gateway, service):

@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 
-from kit.client import exchange_raw, is_cut, last_head
+from kit.client import Connection, Truncated, is_cut
 from kit.marks import limit, once, slow_only
 from kit.process import free_port
 from kit.waiting import same, until, within
@@ -36,10 +36,10 @@ def the_limit_ends_with_the_head(world):
     def slow_body(exchange):
         exchange.start(200, length=3, first=b"1")
         for piece in (b"2", b"3"):
-            time.sleep(0.8)
+            time.sleep(1.2)
             exchange.write(piece)
 
-    reply = world.tunnel("--response-timeout", "1s", routes={"/slow": slow_body}).curl("/slow")
+    reply = world.tunnel("--response-timeout", "2s", routes={"/slow": slow_body}).curl("/slow")
     same((reply.exit, reply.status, reply.body), (0, 200, b"123"), "a body slower than the limit")
 
 
@@ -94,7 +94,12 @@ def no_host_two_hosts_and_invalid_hosts_are_a_400_bad_host(world):
     }
     wrong = []
     for name, request in requests.items():
-        code, headers = last_head(exchange_raw(gateway.http, request, timeout=1).split(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        with Connection(gateway.http, timeout=5) as connection:
+            connection.send(request)
+            try:
+                code, headers = connection.head()
+            except (OSError, Truncated):
+                code, headers = 0, []
         error = dict(headers).get("indranet-error", b"").decode()
         if (code, error) != (400, "bad_host"):
             wrong.append(f"{name}: {code} {error or '(no indranet-error)'}")
@@ -183,10 +188,9 @@ def _silent(world, seconds, *flags):
     reply = tunnel.curl("/silent")
     same((reply.exit, reply.status, reply.header("indranet-error")), (0, 504, "response_timeout"), "the answer")
     _has_request_id(reply)
-    within(reply.seconds, seconds - 0.1, seconds + 1.5, "seconds until the answer")
-    answered = time.monotonic()
-    until(lambda: closed, "the upstream connection is closed", 3)
-    assert closed[0] is not None and time.monotonic() - answered < 1.5, "the upstream connection stayed open"
+    within(reply.seconds, seconds - 0.1, seconds + 3.5, "seconds until the answer")
+    until(lambda: closed, "the upstream connection is closed", 3.5)
+    assert closed[0] is not None, "the upstream connection stayed open"
     world.note(f"504 after {reply.seconds:.2f} s")
     tunnel.gateway.nothing_in_flight()
     same(tunnel.curl("/").status, 200, "the next request")

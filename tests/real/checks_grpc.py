@@ -106,8 +106,8 @@ def a_deadline_ends_the_call_on_both_sides(world):
         except grpc.RpcError as error:
             same(error.code().name, "DEADLINE_EXCEEDED", "status")
         took = time.monotonic() - begin
-        assert 0.8 < took < 2, f"after {took:.2f} s"
-        until(lambda: any(said["call"] == "hang" for said in service.said("ended")), "the service sees the end", 2)
+        assert 0.8 < took < 4, f"after {took:.2f} s"
+        until(lambda: any(said["call"] == "hang" for said in service.said("ended")), "the service sees the end", 4)
         same(echo.Unary(service.note(text="again"), timeout=5).text, "again", "the next call")
 
 
@@ -164,7 +164,7 @@ def grpcurl_calls_the_service(world):
 def what_the_gateway_says_itself_has_the_right_code(world):
     """docs/protocol.md: 404 is NOT_FOUND, 502 and 503 are UNAVAILABLE, 504 is DEADLINE_EXCEEDED."""
     grpc = _grpc()
-    service = _Service(world, "--response-timeout", "1s")
+    service = _Service(world, "--response-timeout", "2s")
 
     def code(authority, text="x"):
         with service.client(authority) as echo:

@@ -9,7 +9,7 @@ from kit.load import load
 from kit.marks import without_binaries
 from kit.metrics import Metrics
 from kit.process import free_port
-from kit.waiting import same, until, within
+from kit.waiting import promised, same, until, within
 
 
 @without_binaries
@@ -78,6 +78,19 @@ def memory_and_connections_of_a_process_are_read_right(world):
     process.freeze()
     process.thaw()
     assert process.running()
+
+
+@without_binaries
+def a_promise_may_be_broken_once_and_by_little(world):
+    def kept(*times):
+        """The time that counts, and how many attempts were not made; None if the promise does not hold."""
+        left = list(times)
+        try:
+            return promised(1, lambda: left.pop(0), "it"), len(left)
+        except AssertionError:
+            return None
+
+    same([kept(0.5, 9), kept(2.9, 1), kept(1.1, 1.2, 0.5), kept(3.1, 0.5), kept(2, 3.1)], [(0.5, 1), (1, 0), None, None, None], "promises")
 
 
 @without_binaries

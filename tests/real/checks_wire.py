@@ -332,7 +332,7 @@ def a_switched_connection_that_breaks_is_broken_on_the_other_side_too(world):
     same(connection.head()[0], 101, "the switch")
     connection.close()
     until(lambda: states, "the service's end is closed")
-    assert states[0] is not None and states[0] < 1.5, f"the service was told after {states[0]} s"
+    assert states[0] is not None and states[0] < 3.5, f"the service was told after {states[0]} s"
     tunnel.gateway.nothing_in_flight()
 
 
@@ -347,14 +347,14 @@ def a_websocket_outlives_the_idle_limit_of_requests_with_its_pings(world):
             else:
                 accepted.send(*got)
 
-    tunnel = world.tunnel("--response-timeout", "1s", routes={"/talk": talk})
+    tunnel = world.tunnel("--response-timeout", "2s", routes={"/talk": talk})
     with tunnel.connection(timeout=5) as connection:
         connection.request("GET", "/talk", tunnel.host(), [("upgrade", "websocket"), ("connection", "Upgrade"), ("sec-websocket-version", "13"),
                                                            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")])
         code, headers = connection.head()
         same((code, dict(headers)["sec-websocket-accept"]), (101, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "the switch")
         begin = time.monotonic()
-        while time.monotonic() - begin < 2.5:
+        while time.monotonic() - begin < 3.5:
             connection.send(websocket.frame(websocket.PING, b"p", masked=True))
             same(connection.reader.read(3), websocket.frame(websocket.PONG, b"p"), "a pong")
         for size in (0, 125, 126, 65535, 65536, MIB):

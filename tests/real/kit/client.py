@@ -174,18 +174,5 @@ def is_cut(pieces):
         return True
 
 
-def exchange_raw(port, octets, timeout=5.0):
-    """Sends bytes and returns everything that comes back until the peer closes or falls silent."""
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
-        connection.sendall(octets)
-        answer = b""
-        try:
-            while piece := connection.recv(65536):
-                answer += piece
-        except (TimeoutError, ConnectionResetError):
-            pass
-        return answer
-
-
 def _bytes(text):
     return text if isinstance(text, bytes) else text.encode("latin-1")
