@@ -30,7 +30,8 @@ const UNHURRIED: u32 = 5;
 /// links end that brought them.
 pub(crate) struct Ending {
     pub(crate) life: Life,
-    pub(crate) ports: Ports,
+    /// Until they are closed.
+    pub(crate) ports: Option<Ports>,
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) elder: Option<AbortOnDropHandle<()>>,
     /// Whether other processes may listen on the same ports.
@@ -91,8 +92,8 @@ impl Ending {
         };
         // From here on no heir may have these sockets.
         drop(self.elder.take());
-        if quiet == Some(SHARED_QUIET) {
-            self.ports.ignore_newcomers();
+        if let Some(ports) = self.ports.as_ref().filter(|_ports| quiet == Some(SHARED_QUIET)) {
+            ports.ignore_newcomers();
         }
         self.life.on_end(quiet);
         for accepting in self.accepting.drain(..) {
@@ -100,6 +101,10 @@ impl Ending {
                 debug!(%error, "a port was closed by force");
             }
         }
+        // If the other process that has them dies, its heir opens new ones. These would have their share of the clients then,
+        // and nobody would take them.
+        drop(self.ports.take());
+        info!("ports closed; what is in progress goes on");
         drop(self.predecessor.take());
     }
 }

@@ -256,7 +256,7 @@ impl Gateway {
         let _followed = core.follow(&config, tokens, certificates);
         let mut ending = Ending {
             life: life.clone(),
-            ports: ports.clone(),
+            ports: Some(ports),
             predecessor,
             elder: None,
             shared: config.reuse_port,
@@ -276,7 +276,9 @@ impl Gateway {
             }
         }
         ending.predecessor = ending.predecessor.take().map(Predecessor::keep);
-        if let Some(name) = ports.name().filter(|_name| config.reuse_port) {
+        if let Some(ports) = ending.ports.clone().filter(|_ports| config.reuse_port)
+            && let Some(name) = ports.name()
+        {
             let pauses = ending.clients.pauses().clone();
             let (acceptor, registry) = (acceptor.clone(), Arc::clone(registry));
             let elder = Elder { name, ports, life: life.clone(), acceptor, registry, pauses };

@@ -1,7 +1,7 @@
 //! Gateways as processes: what systemd gives and is told, an end, an heir, and running out of descriptors.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixDatagram,
     process::{Child, ChildStderr, Command, Stdio},
@@ -230,6 +230,48 @@ fn a_newer_process_takes_over() {
         gateway.ends();
         gateway = heir;
     }
+}
+
+#[test]
+fn who_comes_to_a_process_that_ends_is_refused_at_once() {
+    let directory = Directory::new("ends");
+    let tokens = directory.file("tokens.toml", "");
+    let mut gateway = serve(&mut program(), &tokens, None);
+    let addresses = ["http", "grpc", "ws"].map(|port| gateway.address(port));
+    let mut kept = Client::connect(addresses[0]);
+    assert!(kept.ask("/").starts_with("HTTP/1.1 404 "));
+    gateway.terminate();
+    gateway.logs("ports closed");
+    for address in addresses {
+        let refused = TcpStream::connect(address).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+    assert!(kept.ask("/").contains("connection: close"), "it goes on with whom it had");
+    drop(kept);
+    gateway.ends();
+}
+
+#[test]
+fn a_process_that_ends_keeps_no_port_from_those_that_come_later() {
+    let directory = Directory::new("later");
+    let tokens = directory.file("tokens.toml", "");
+    let mut gateway = serve(&mut sharing(), &tokens, None);
+    let addresses = ["http", "grpc", "ws", "admin"].map(|port| gateway.address(port));
+    let mut kept = Client::connect(addresses[0]);
+    assert!(kept.ask("/").starts_with("HTTP/1.1 404 "));
+    let heir = serve(&mut sharing(), &tokens, Some(addresses));
+    gateway.logs("a newer process serves now");
+    gateway.terminate();
+    gateway.logs("ports closed");
+    drop(heir); // by SIGKILL
+    let _later = serve(&mut sharing(), &tokens, Some(addresses));
+    // Were there two queues, half of them would be in that of a process which takes nobody any more.
+    for _ in 0..20 {
+        assert!(Client::connect(addresses[0]).ask("/").starts_with("HTTP/1.1 404 "));
+    }
+    assert!(kept.ask("/").contains("connection: close"), "it goes on with whom it had");
+    drop(kept);
+    gateway.ends();
 }
 
 #[test]

@@ -210,18 +210,15 @@ impl Soak {
         if tally.asked != tally.known() {
             found.push(format!("{} requests, {} outcomes", tally.asked, tally.known()));
         }
-        let broken = tally
-            .failures()
-            .iter()
-            .filter(|failure| failure.outcome.starts_with("WRONG") || failure.outcome.starts_with("SILENT"));
-        found.extend(broken.map(|failure| {
+        found.extend(tally.told().iter().map(|failure| {
             format!(
                 "{} {} ({:.2} s to {:.2} s): {}",
                 failure.kind, failure.id, failure.begun, failure.ended, failure.outcome
             )
         }));
-        if found.is_empty() && tally.broken() > 0 {
-            found.push(format!("{} requests with a wrong body or without an outcome", tally.broken()));
+        let others = tally.broken() - tally.told().len() as u64;
+        if others > 0 {
+            found.push(format!("{others} more requests with a wrong body or without an outcome"));
         }
         if let Err(error) = self.town.all_left().await {
             found.push(format!("{error:#}"));
@@ -297,7 +294,11 @@ impl Soak {
             tell(&format!("VIOLATION {violation}"))?;
         }
         tell(&format!("seed {seed}: {} violations", self.violations.len()))?;
-        Ok(self.violations.is_empty())
+        let kept = self.violations.is_empty();
+        if !kept {
+            tell(&format!("the logs of all processes are in {}", self.town.keep_logs().display()))?;
+        }
+        Ok(kept)
     }
 }
 

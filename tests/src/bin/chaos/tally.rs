@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     slowest: BTreeMap<Kind, Duration>,
     small: Vec<Duration>,
     failures: Vec<Failure>,
+    /// Those of them that broke a promise.
+    broken: Vec<Failure>,
 }
 
 /// A request that did not end with its whole answer.
@@ -66,8 +68,9 @@ impl Tally {
         if ask.kind == Kind::Small && outcome == Outcome::Whole {
             self.small.push(took);
         }
-        if outcome.failed() && self.failures.len() < TOLD {
-            self.failures.push(Failure {
+        let told = if outcome.breaks_a_promise() { &mut self.broken } else { &mut self.failures };
+        if outcome.failed() && told.len() < TOLD {
+            told.push(Failure {
                 begun: begun.as_secs_f64(),
                 ended: ended.as_secs_f64(),
                 kind: ask.kind.label(),
@@ -91,12 +94,12 @@ impl Tally {
 
     /// Those that broke a promise: a wrong body, or none within the time.
     pub(crate) fn broken(&self) -> u64 {
-        self.count(|outcome| matches!(outcome, Outcome::Wrong(_) | Outcome::Silent))
+        self.count(Outcome::breaks_a_promise)
     }
 
-    /// The failures that are told one by one.
-    pub(crate) fn failures(&self) -> &[Failure] {
-        &self.failures
+    /// Those of them that are told one by one.
+    pub(crate) fn told(&self) -> &[Failure] {
+        &self.broken
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -122,7 +125,7 @@ impl Tally {
                 .map(|((kind, outcome), count)| (format!("{} {outcome}", kind.label()), *count))
                 .collect(),
             slowest: self.slowest.iter().map(|(kind, took)| (kind.label(), took.as_secs_f64())).collect(),
-            failures: self.failures.clone(),
+            failures: self.broken.iter().chain(&self.failures).cloned().collect(),
         }
     }
 }
@@ -141,6 +144,11 @@ impl Outcome {
     /// Whether the client did not get what it wanted.
     pub(crate) fn failed(&self) -> bool {
         !matches!(self, Self::Whole | Self::Left)
+    }
+
+    /// Whether no client may see it, whatever happens.
+    fn breaks_a_promise(&self) -> bool {
+        matches!(self, Self::Wrong(_) | Self::Silent)
     }
 }
 
@@ -185,7 +193,7 @@ mod tests {
         }
         let Summary { asked, ended, whole, failed, silent, .. } = tally.summary();
         assert_eq!((asked, ended, whole, failed, silent), (4, 4, 2, 2, 1));
-        assert_eq!((tally.broken(), tally.failures().len()), (1, 2));
+        assert_eq!((tally.broken(), tally.told().len(), tally.failures.len()), (1, 1, 1));
         assert!((tally.summary().p99_ms - 2000.0).abs() < 1.0);
         assert!(tally.to_string().contains("503 overloaded"));
     }

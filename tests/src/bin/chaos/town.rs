@@ -191,6 +191,11 @@ impl Town {
         Ok(())
     }
 
+    /// Ends everything, and leaves the logs where they are.
+    pub(crate) fn keep_logs(self) -> PathBuf {
+        self.folder.keep()
+    }
+
     /// Panics in any log, of those that are gone and those that live.
     pub(crate) fn panics(&self) -> Vec<String> {
         let living = self.agents.iter().filter_map(|agent| agent.process.as_ref()).chain([&self.gateway]);
