@@ -58,6 +58,21 @@ impl AuditFile {
         }
     }
 
+    /// Finds out whether that would be possible, as far as it can be known without making the file.
+    ///
+    /// # Errors
+    /// [`AuditFileError`].
+    pub fn check(path: &Path) -> Result<(), AuditFileError> {
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        let found = match OpenOptions::new().append(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::read_dir(directory.unwrap_or(Path::new("."))).map(drop)
+            }
+            opened => opened.map(drop),
+        };
+        found.map_err(|source| AuditFileError { path: path.to_owned(), source })
+    }
+
     /// Goes on in the file that is at the path now, which is made if there is none.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use listenfd::ListenFd;
 pub enum ActivationError {
     /// A socket without a name that is known.
     #[error(
-        "the system gave a socket named `{0}`: FileDescriptorName in its .socket unit must be http, https, grpc, ws or admin"
+        "the system gave a socket {}: FileDescriptorName in its .socket unit must be http, https, grpc, ws or admin",
+        named(.0)
     )]
     UnknownName(String),
     /// Two sockets for one port.
@@ -31,6 +32,10 @@ pub enum ActivationError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+fn named(name: &str) -> String {
+    if name.is_empty() { "without a name (LISTEN_FDNAMES)".to_owned() } else { format!("named `{name}`") }
 }
 
 /// The sockets that were given to this process, by name; `None` if there are none.

@@ -18,7 +18,9 @@ fn main() -> ExitCode {
 
 /// Runs the gateway; what keeps it from starting is told in the log's words.
 async fn serve(config: gateway::Config, threads: NonZeroUsize, shutdown: Shutdown) -> Result<(), Failure> {
-    gateway::serve(config, threads, shutdown).await.map_err(Failure::runtime)
+    gateway::serve(config, threads, shutdown).await.map_err(|error| {
+        if error.is_of_configuration() { Failure::configuration(error) } else { Failure::runtime(error) }
+    })
 }
 
 /// Runs a whole tunnel, or checks it.

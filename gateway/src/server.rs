@@ -77,6 +77,13 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
+impl ServeError {
+    /// Whether it is a file, a directory or a socket that this gateway was given, and no other attempt mends it.
+    pub fn is_of_configuration(&self) -> bool {
+        matches!(self, Self::Activation(_) | Self::Tokens(_) | Self::Tls(_) | Self::Acme(_))
+    }
+}
+
 /// A gateway whose ports are open and whose credentials are read, but which does not answer yet.
 #[derive(Debug)]
 pub struct Gateway {

@@ -148,6 +148,20 @@ fn what_validate_prints_is_a_file_that_validates() {
 }
 
 #[test]
+fn validate_looks_for_the_place_of_the_audit_log_and_makes_no_file() {
+    let directory = Directory::new("audit-place");
+    let tokens = directory.file("tokens.toml", "");
+    let validate =
+        |path: &str| run(&["validate", "--domain", "a.example", "--tokens", &tokens, "--audit-log", path]);
+    let (good, bad) = (directory.path("audit.log"), directory.path("missing/audit.log"));
+    assert_eq!(validate(&good).0, Some(0));
+    assert!(!std::path::Path::new(&good).exists());
+    let (code, _, stderr) = validate(&bad);
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("audit log") && stderr.contains(&bad), "{stderr}");
+}
+
+#[test]
 fn the_personal_file_is_found() {
     let directory = Directory::new("found");
     let tokens = directory.file("tokens.toml", "");

@@ -235,7 +235,7 @@ impl Inner {
 
     fn refuse(&self, rejection: Rejection, info: &LinkInfo, claim: &Claim, link: &GatewayLink) {
         let error = rejection.to_wire();
-        let code = error.code().as_str_name();
+        let code = audit::word_of(error.code());
         let telling = match rejection {
             Rejection::Throttled(_) => Telling::Silence,
             Rejection::Unauthenticated => info.visitor.failed(self.authenticator.generation(), link::now()),

@@ -115,7 +115,7 @@ pub(crate) fn withdrawn(session: &Session, why: Withdrawn) {
 }
 
 /// A code as the documents spell it.
-fn word_of(code: Code) -> &'static str {
+pub(crate) fn word_of(code: Code) -> &'static str {
     let name = code.as_str_name();
     name.strip_prefix("CODE_").unwrap_or(name)
 }

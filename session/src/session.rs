@@ -25,6 +25,13 @@ pub type Exchange = link::Receiver<GatewayFrame, ResponseHead>;
 /// The request half of an exchange.
 pub type Upload = link::Sender<GatewayFrame, ResponseHead>;
 
+/// A process of an agent. Whoever has another token is another one, whatever it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    instance_id: String,
+    token: TokenId,
+}
+
 /// One agent's link, authenticated and running.
 pub struct Session {
     pub(crate) id: Uuid,
@@ -265,6 +272,12 @@ impl Session {
     /// Whether both sessions are of one agent process.
     pub(crate) fn is_same_instance(&self, other: &Self) -> bool {
         !self.instance_id.is_empty() && self.instance_id == other.instance_id && self.token == other.token
+    }
+
+    /// The agent's process, if it says which it is.
+    pub(crate) fn process(&self) -> Option<Process> {
+        let (instance_id, token) = (self.instance_id.clone(), self.token.clone());
+        (!instance_id.is_empty()).then_some(Process { instance_id, token })
     }
 
     /// Whether both are the same of one agent process's links, of which only the newest counts.

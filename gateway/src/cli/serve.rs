@@ -42,6 +42,9 @@ fn source(file: PathBuf, layers: Layers<Settings>, domains: Vec<String>) -> Poli
 /// Checks settings as `serve` does, prints them all, and ends.
 pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
     let Resolved { settings, file } = layers.resolve(FILE_NAME).map_err(Failure::configuration)?;
+    if let Some(path) = &settings.audit_log {
+        AuditFile::check(path).map_err(Failure::configuration)?;
+    }
     let settings = begin(settings, None)?.into_settings();
     let toml = output::settings(&settings).map_err(Failure::runtime)?;
     let origin = file.map_or("no file".to_owned(), |file| file.display().to_string());

@@ -91,6 +91,7 @@ async fn open(
     }
     let session = ingress.session(agent_id, None).await?;
     if !session.knows(Feature::Passthrough) {
+        info!(request = %id, agent = %agent_id, "the agent does not take TLS past the gateway; start it with --passthrough");
         return Err(IngressError::UpstreamRefused);
     }
     let opened = ingress.dispatcher.open(session, id, request(id, name, client)).await;

@@ -175,7 +175,7 @@ fn a_socket_with_a_wrong_name_is_an_error_that_names_the_remedy() {
     let tokens = directory.file("tokens.toml", "");
     let arguments = ["serve", "--domain", "t.test", "--tokens", &tokens];
     let (code, _, stderr) = crate::outcome(activated("gateway-http.socket").args(arguments));
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(78));
     assert!(stderr.contains("FileDescriptorName"), "{stderr}");
 }
 
@@ -207,7 +207,7 @@ fn a_socket_of_https_without_a_certificate_is_an_error_that_names_the_remedy() {
     let arguments =
         [&arguments[..], &["--grpc", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--admin", "127.0.0.1:0"]];
     let (code, _, stderr) = crate::outcome(activated("http:https").args(arguments.concat()));
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(78));
     assert!(stderr.contains("--tls-cert"), "{stderr}");
 }
 
@@ -271,6 +271,24 @@ fn a_process_that_ends_keeps_no_port_from_those_that_come_later() {
     }
     assert!(kept.ask("/").contains("connection: close"), "it goes on with whom it had");
     drop(kept);
+    gateway.ends();
+}
+
+#[test]
+fn processes_that_do_not_find_each_other_share_ports_all_the_same() {
+    let directory = Directory::new("strangers");
+    let tokens = directory.file("tokens.toml", "");
+    let mut gateway = serve(&mut sharing(), &tokens, None);
+    let [http, grpc, ws] = ["http", "grpc", "ws"].map(|port| gateway.address(port));
+    let mut kept = Client::connect(http);
+    assert!(kept.ask("/").starts_with("HTTP/1.1 404 "));
+    let other = serve(&mut sharing(), &tokens, Some([http, grpc, ws, "127.0.0.1:0".parse().unwrap()]));
+    gateway.terminate();
+    gateway.logs("ports closed");
+    for _ in 0..20 {
+        assert!(Client::connect(http).ask("/").starts_with("HTTP/1.1 404 "));
+    }
+    drop((kept, other));
     gateway.ends();
 }
 

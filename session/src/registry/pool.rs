@@ -2,7 +2,7 @@ use std::{str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::session::{Rank, Session};
+use crate::session::{Process, Rank, Session};
 
 /// Requests in progress with which a link of an agent counts as well used. Up to there requests stay together, since
 /// frames that leave together share a write; beyond, the agent's next link takes its share.
@@ -15,7 +15,7 @@ pub enum Instances {
     /// They share the requests.
     #[default]
     Pool,
-    /// The newest process takes their place.
+    /// The newest process takes their place. They are refused for as long as it is there.
     Replace,
     /// The newest process is refused for as long as another one is there.
     Refuse,
@@ -59,7 +59,12 @@ pub enum Choice {
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     sessions: Vec<Arc<Session>>,
+    /// Processes in whose place a newer one is, the last at the end. They may come back once nobody is here.
+    ousted: Vec<Process>,
 }
+
+/// More than that do not take turns on one id.
+const OUSTED: usize = 16;
 
 impl Pool {
     /// Adds a session, and returns those that it takes the place of.
@@ -69,15 +74,33 @@ impl Pool {
         instances: Instances,
     ) -> Result<Vec<Arc<Session>>, InUse> {
         let is_rival = |other: &Session| !other.is_same_instance(session) && other.rank().is_some();
-        if instances == Instances::Refuse && self.sessions.iter().any(|other| is_rival(other)) {
+        let is_older = || session.process().is_some_and(|process| self.ousted.contains(&process));
+        let gives_way = match instances {
+            Instances::Pool => false,
+            Instances::Refuse => true,
+            Instances::Replace => is_older(),
+        };
+        if gives_way && self.sessions.iter().any(|other| is_rival(other)) {
             return Err(InUse);
         }
         let replaces = |other: &Session| {
             other.is_same_link(session) || instances == Instances::Replace && !other.is_same_instance(session)
         };
-        let replaced = self.sessions.extract_if(.., |other| replaces(other)).collect();
+        let replaced: Vec<_> = self.sessions.extract_if(.., |other| replaces(other)).collect();
+        for other in replaced.iter().filter(|other| !other.is_same_instance(session)) {
+            self.oust(other);
+        }
         self.sessions.push(Arc::clone(session));
         Ok(replaced)
+    }
+
+    /// Remembers that a newer process has the place of this one.
+    fn oust(&mut self, session: &Session) {
+        let Some(process) = session.process() else { return };
+        self.ousted.retain(|other| *other != process);
+        self.ousted.push(process);
+        let surplus = self.ousted.len().saturating_sub(OUSTED);
+        self.ousted.drain(..surplus);
     }
 
     /// Whether it was there.

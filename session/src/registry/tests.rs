@@ -72,6 +72,20 @@ fn the_newest_process_replaces_others_or_is_refused() {
 }
 
 #[test]
+fn a_process_that_was_replaced_comes_back_once_nobody_is_there() {
+    let registry = registry();
+    let register = |name: &str| registry.register(&session(name), Instances::Replace);
+    let _older = register("older").unwrap();
+    let newer = register("newer").unwrap();
+    assert_eq!(register("older").unwrap_err(), InUse, "they would throw each other out for ever");
+    let again = register("newer").unwrap();
+    let newest = register("newest").unwrap();
+    assert_eq!(register("newer").unwrap_err(), InUse);
+    drop((newer, again, newest));
+    register("older").unwrap();
+}
+
+#[test]
 fn sessions_that_end_while_one_is_chosen_do_not_confuse_the_choice() {
     let registry = registry();
     let all = ["one", "two", "three"].map(session);

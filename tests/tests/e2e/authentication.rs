@@ -41,7 +41,7 @@ async fn refusal(
     let error = rogue.refused().await;
     assert_eq!(rogue.goodbye().await, farewell.over(transport), "{error:?}");
     let metrics = gateway.metrics().await;
-    assert!(metrics.rejections(error.code().as_str_name()) > 0);
+    assert!(metrics.rejections(error.code().as_str_name().trim_start_matches("CODE_")) > 0);
     assert_eq!(metrics.sessions(), before);
     error
 }

@@ -262,10 +262,17 @@ async fn links_of_one_process_stand_beside_each_other(transport: Transport) {
 
 async fn a_newer_process_replaces_the_older_one(transport: Transport) {
     let gateway = Gateway::start_with(|limits| limits.instances = gateway::Instances::Replace).await;
-    let mut older = Rogue::join(transport, &gateway, AGENT).await;
-    let _newer = Rogue::join(transport, &gateway, AGENT).await;
+    let instance = Uuid::new_v4();
+    let mut older = dial(transport, &gateway, introduction_of(instance, 0)).await;
+    let newer = Rogue::join(transport, &gateway, AGENT).await;
     assert_eq!(older.goodbye().await, farewell::REPLACED.over(transport));
     gateway.has_sessions(1).await;
+    let mut again = Rogue::dial(transport, gateway.port(transport)).await;
+    again.send(introduction_of(instance, 0));
+    assert_eq!(again.refused().await.code().as_str_name(), "CODE_AGENT_ID_IN_USE");
+    drop(newer);
+    gateway.has_sessions(0).await;
+    dial(transport, &gateway, introduction_of(instance, 0)).await;
 }
 
 async fn a_newer_process_is_refused(transport: Transport) {

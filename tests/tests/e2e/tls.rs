@@ -546,11 +546,11 @@ async fn a_proxy_that_ends_tls_is_told_of(transport: Transport) {
     agent.online().await;
     let reason = refused(dial(ChannelBinding::Require)).await;
     assert!(reason.contains("this gateway sees no TLS"), "{reason}");
-    assert_eq!(gateway.metrics().await.rejections("CODE_PROTOCOL"), 2);
+    assert_eq!(gateway.metrics().await.rejections("PROTOCOL"), 2);
     // It knows from then on, and need not be refused again.
     let gateway = gateway.restart().await;
     agent.online().await;
-    assert_eq!(gateway.metrics().await.rejections("CODE_PROTOCOL"), 0);
+    assert_eq!(gateway.metrics().await.rejections("PROTOCOL"), 0);
 }
 
 async fn an_agent_that_was_lied_to_about_tls_is_told_so(transport: Transport) {
