@@ -2,7 +2,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use agent::ChannelBinding;
 use clap::builder::BoolishValueParser;
-use cli::{Span, log::Format};
+use cli::{Span, discreet, log::Format};
 use serde::{Deserialize, Serialize};
 
 use super::{credential::TokenText, proxy::ProxyText, target::Protocol};
@@ -95,7 +95,8 @@ pub(super) struct Settings {
     #[serde(skip)]
     pub(super) token: Option<TokenText>,
     /// File that holds the token, instead of the variable INDRANET_TOKEN
-    #[arg(long, env = "INDRANET_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "INDRANET_TOKEN_FILE", value_name = "FILE", value_parser = discreet::file())]
+    #[serde(deserialize_with = "discreet::deserialize_file")]
     pub(super) token_file: Option<PathBuf>,
     /// Give up after this many failed attempts in a row [default: never]
     #[arg(long, env = "INDRANET_MAX_RETRIES", value_name = "N")]
