@@ -454,6 +454,17 @@ fn two_signed_frames_differ() {
 }
 
 #[test]
+fn the_flag_for_trials_is_not_proposed() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, stdout, stderr) = run(&["completions", shell]);
+        assert_eq!(code, Some(0), "{stderr}");
+        let others = stdout.replace("token-file", "");
+        assert!(others.len() < stdout.len(), "{shell}");
+        assert!(!others.contains("--token") && !others.contains("-l token"), "{shell}: {others}");
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     for arguments in [&["completions", "bash"][..], &["completions", "fish"], &["man"], &["man", "connect"]] {
         assert_needs_no_reader(program().args(arguments));
