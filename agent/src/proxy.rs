@@ -23,7 +23,7 @@ pub struct InvalidProxy {
 }
 
 impl Proxies {
-    /// What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say, as curl reads them, of the way to `gateways`.
+    /// What `HTTPS_PROXY`, `ALL_PROXY`, `HTTP_PROXY` and `NO_PROXY` say, as curl reads them, of the way to `gateways`.
     ///
     /// # Errors
     /// [`InvalidProxy`] if a proxy would be on that way, and one of the variables names none that is spoken.
@@ -76,9 +76,9 @@ impl Proxies {
     }
 }
 
-/// Who names a proxy; the first one that is set counts, in either case.
+/// Who names a proxy; the first one that is set counts.
 const VARIABLES: [&str; 6] =
-    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// Whom no proxy leads to.
 fn except() -> String {

@@ -312,6 +312,10 @@ fn the_proxy_is_shown_without_its_password_and_one_that_cannot_be_used_is_refuse
         (&[("HTTPS_PROXY", "http://proxy:3128")], &[], "http://proxy:3128"),
         (&[("https_proxy", "http://user:PASSWORD@proxy:3128")], &[], "http://***@proxy:3128"),
         (&[("HTTPS_PROXY", "http://proxy:3128")], &["--proxy", "none"], "none"),
+        (&[("HTTP_PROXY", "http://b:1"), ("ALL_PROXY", "http://a:1")], &[], "http://a:1"),
+        (&[("HTTP_PROXY", "http://b:1")], &[], "http://b:1"),
+        (&[("HTTPS_PROXY", "http://b:1"), ("ALL_PROXY", "http://a:1")], &[], "http://b:1"),
+        (&[("NO_PROXY", "example.com")], &["--proxy", "http://b:1"], "none"),
         (&[("HTTPS_PROXY", "ftp://proxy"), ("NO_PROXY", "example.com")], &[], "none"),
     ] {
         let (code, stdout, stderr) = validate(variables, arguments);

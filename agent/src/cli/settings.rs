@@ -56,7 +56,8 @@ pub(super) struct Settings {
     #[arg(long, env = "INDRANET_GATEWAY", value_name = "URL", value_delimiter = ',')]
     #[serde(deserialize_with = "cli::one_or_many")]
     pub(super) gateway: Vec<String>,
-    /// Proxy on the way to the gateway, http:// or socks5://, or `none` [default: HTTPS_PROXY, ALL_PROXY and NO_PROXY]
+    /// Proxy on the way to the gateway, http:// or socks5://, or `none`; not for hosts in NO_PROXY [default: the first of
+    /// HTTPS_PROXY, ALL_PROXY and HTTP_PROXY that is set]
     #[arg(long, env = "INDRANET_PROXY", value_name = "URL", hide_env_values = true)]
     pub(super) proxy: Option<ProxyText>,
     /// PEM file with certificates to know the gateway by, besides those that this machine trusts
