@@ -84,7 +84,7 @@ fn secret_of_token(text: &str) -> Option<&str> {
 
 /// Whether it is 32 bytes in base64url or in hexadecimal, as master keys are. Words of small letters only are names.
 fn is_key(text: &str) -> bool {
-    let has = |kind: fn(&u8) -> bool| text.as_bytes().iter().any(|byte| kind(byte));
+    let has = |kind: fn(&u8) -> bool| text.as_bytes().iter().any(kind);
     match text.len() {
         43 => is_one_word(text) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase),
         64 => text.bytes().all(|byte| byte.is_ascii_hexdigit()),
