@@ -15,6 +15,8 @@ use crate::program;
 const PREFIX: &str = "itk_";
 /// The shortest text that is taken for the secret of a token, be it cut off.
 const SHORTEST: usize = 21;
+/// How the lines end that begin and end a private key in PEM.
+const PEM: &str = "PRIVATE KEY-----";
 /// What stands in the place of a secret.
 const HIDDEN: &str = "***";
 
@@ -55,10 +57,11 @@ pub fn is_token(text: &str) -> bool {
     text.starts_with(PREFIX) && is_one_word(text) && secret_of_token(text).is_some()
 }
 
-/// A text without the secrets in it. Of a token its id stays.
+/// A text without the secrets in it: tokens, of which the id stays, master keys, and private keys in PEM.
 pub fn redacted(text: &str) -> String {
+    let text = without_private_keys(text);
     let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(start) = rest.find(is_part) {
         let (before, tail) = rest.split_at(start);
         let (word, after) = tail.split_at(tail.find(|c| !is_part(c)).unwrap_or(tail.len()));
@@ -73,6 +76,13 @@ pub fn redacted(text: &str) -> String {
         rest = after;
     }
     shown + rest
+}
+
+/// What stands between the beginning and the end of a private key is every other piece.
+fn without_private_keys(text: &str) -> String {
+    let pieces = text.split(PEM).enumerate();
+    let pieces: Vec<_> = pieces.map(|(number, piece)| if number % 2 == 0 { piece } else { HIDDEN }).collect();
+    pieces.join(PEM)
 }
 
 /// What stands behind `itk_<id>_`, if it can be a secret.
@@ -137,6 +147,11 @@ mod tests {
                 "a-name-of-small-letters-of-the-very-same-len".into(),
                 "a-name-of-small-letters-of-the-very-same-len".into(),
             ),
+            (
+                "no -----BEGIN EC PRIVATE KEY-----\nMI/+=\n-----END EC PRIVATE KEY-----: too long".into(),
+                "no -----BEGIN EC PRIVATE KEY-----***PRIVATE KEY-----: too long".into(),
+            ),
+            ("-----BEGIN PRIVATE KEY-----\nMI".into(), "-----BEGIN PRIVATE KEY-----***".into()),
             (String::new(), String::new()),
         ] {
             assert_eq!(redacted(&text), shown);
