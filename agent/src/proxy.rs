@@ -1,5 +1,6 @@
 use std::{env, fmt, sync::Arc};
 
+use cli::discreet;
 use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
@@ -91,7 +92,9 @@ fn is_understood(proxy: &str) -> bool {
 }
 
 fn speaks(proxy: &Intercept) -> bool {
-    matches!(proxy.uri().scheme_str(), Some("http" | "socks5" | "socks5h"))
+    // A token would pass for the name of a host, and be looked up.
+    let is_host = proxy.uri().host().is_some_and(|host| !discreet::is_token(host));
+    is_host && matches!(proxy.uri().scheme_str(), Some("http" | "socks5" | "socks5h"))
 }
 
 impl fmt::Debug for Proxies {

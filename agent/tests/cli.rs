@@ -131,6 +131,8 @@ fn a_whole_token_in_the_wrong_place_is_never_repeated() {
         (&["connect", "3000", "--host", OTHER_TOKEN], 78, "`itk_b7_***` cannot be the --host"),
         (&["connect", "3000", "--route", &route], 78, "`itk_b7_***` is not a local service"),
         (&["connect", "3000", "--grace-period", OTHER_TOKEN], 2, "invalid value 'itk_b7_***'"),
+        (&["connect", "3000", "--proxy", OTHER_TOKEN], 78, "--proxy names no proxy"),
+        (&["connect", "3000", "--tls-server-name", OTHER_TOKEN], 78, "--tls-server-name is not usable"),
         (&["sign", "--id", OTHER_TOKEN], 2, "invalid value 'itk_b7_***'"),
         (&["status", OTHER_TOKEN], 69, "no agent `itk_b7_***`"),
         (&["completions", OTHER_TOKEN], 2, "invalid value 'itk_b7_***'"),
