@@ -25,8 +25,8 @@ use self::settings::Settings;
 /// environment variable that its help names, and those of `connect` in a TOML file as well. A flag goes before a
 /// variable, a variable before the file.
 ///
-/// Exit codes: 0 success, 1 failure while running, 2 wrong usage, 69 no gateway reached (with --max-retries) or no link (`status`), 77 refused
-/// by the gateway, 78 wrong configuration.
+/// Exit codes: 0 success, 1 failure while running, 2 wrong usage or a variable that does not parse, 69 no gateway reached
+/// (with --max-retries) or no link (`status`), 77 refused by the gateway, 78 wrong configuration.
 #[derive(Debug, Parser)]
 #[command(name = "agent-tunnel", version, propagate_version = true)]
 pub(crate) struct Arguments {

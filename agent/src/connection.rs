@@ -7,7 +7,8 @@ use std::{
 use futures_util::StreamExt as _;
 use link::{Budget, CloseReason, LifeEvent, Link, ReaderGone, Settings};
 use proto::{
-    AgentFrame, ConnectAccepted, ConnectError, Feature, auth, connect_error::Code, gateway_frame, limits,
+    AgentFrame, AgentId, ConnectAccepted, ConnectError, Feature, auth, connect_error::Code, gateway_frame,
+    limits,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -192,7 +193,9 @@ impl Connector {
                 record.on_accepted(link.clone(), accepted.gateway_id.clone());
                 Ok(Ready { link, inbound, accepted, record })
             }
-            Some(gateway_frame::Frame::Error(error)) => Err(self.refused(hinted(error, bound), &nonce)),
+            Some(gateway_frame::Frame::Error(error)) => {
+                Err(self.refused(hinted(error, bound, &self.config.agent_id), &nonce))
+            }
             _ => {
                 link.close(CloseReason::Protocol("expected ConnectAccepted".into()));
                 Err(ConnectFailure::Ended(
@@ -250,13 +253,19 @@ fn refused_with(outcome: &Result<Ready, ConnectFailure>) -> Option<Code> {
 }
 
 /// A signature that is bound to a connection is wrong on every other, which the gateway cannot tell from a wrong token. Of a
-/// token that is no longer good it speaks only after a good signature, in other words.
-fn hinted(mut error: ConnectError, bound: Binding) -> ConnectError {
+/// token that is no longer good it speaks only after a good signature, in other words. An id that was made up nobody knows.
+fn hinted(mut error: ConnectError, bound: Binding, id: &AgentId) -> ConnectError {
     let in_doubt = error.code() == Code::Unauthenticated && error.message.contains("wrong signature");
     if in_doubt && matches!(bound, Binding::Tls(_)) {
         error.message.push_str(
             "; if they are right, something between this agent and the gateway opens their TLS connection and reads it",
         );
+    }
+    if error.code() == Code::AgentIdNotAllowed {
+        let hint = format!(
+            "; this agent claims `{id}`: name one that the token is for with --id, without which one is made up"
+        );
+        error.message.push_str(&hint);
     }
     error
 }
@@ -283,7 +292,7 @@ pub(crate) fn settings(budget: &Budget) -> Settings {
 
 #[cfg(test)]
 mod tests {
-    use proto::{AgentId, Credential, Secret, TokenId};
+    use proto::{Credential, Secret, TokenId};
 
     use super::*;
     use crate::{Upstream, world::Machine};
@@ -324,8 +333,8 @@ mod tests {
     fn somebody_in_between_is_suspected_only_where_a_signature_is_wrong() {
         let hinted = |message: &str, bound| {
             let code = Code::Unauthenticated.into();
-            hinted(ConnectError { code, message: message.to_owned(), ..ConnectError::default() }, bound)
-                .message
+            let error = ConnectError { code, message: message.to_owned(), ..ConnectError::default() };
+            hinted(error, bound, &AgentId::parse("myapp").unwrap()).message
         };
         let suspects = |text: &str| text.contains("opens their TLS connection");
         let bound = || Binding::Tls([1; auth::BINDING_LEN]);
@@ -335,6 +344,13 @@ mod tests {
         {
             assert!(!suspects(&hinted(withdrawn, bound())), "{withdrawn}");
         }
+    }
+
+    #[test]
+    fn an_id_that_a_token_may_not_claim_is_named_with_its_flag() {
+        let error = ConnectError { code: Code::AgentIdNotAllowed.into(), ..ConnectError::default() };
+        let message = hinted(error, Binding::None, &AgentId::parse("fond-fox").unwrap()).message;
+        assert!(message.contains("claims `fond-fox`") && message.contains("--id"), "{message}");
     }
 
     #[test]

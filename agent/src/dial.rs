@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod grpc;
+mod heard;
 mod tcp;
 mod ws;
 

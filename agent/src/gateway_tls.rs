@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use cli::pem::{self, PemError};
+use cli::{
+    discreet,
+    pem::{self, PemError},
+};
 use proto::auth;
 use rustls::{ClientConfig, pki_types::ServerName, sign::SingleCertAndKey};
 use serde::{Deserialize, Serialize};
@@ -115,7 +118,9 @@ impl GatewayTls {
     /// # Errors
     /// [`InvalidServerName`].
     pub fn with_server_name(self, name: &str) -> Result<Self, InvalidServerName> {
-        let parsed = ServerName::try_from(name.to_owned()).map_err(|_| InvalidServerName(name.to_owned()))?;
+        // A token would pass, and be shown to everybody on the way.
+        let parsed = ServerName::try_from(name.to_owned()).ok().filter(|_| !discreet::is_token(name));
+        let parsed = parsed.ok_or_else(|| InvalidServerName(name.to_owned()))?;
         Ok(Self { server_name: Some(parsed), ..self })
     }
 

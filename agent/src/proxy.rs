@@ -1,5 +1,6 @@
 use std::{env, fmt, sync::Arc};
 
+use cli::discreet;
 use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
@@ -23,7 +24,7 @@ pub struct InvalidProxy {
 }
 
 impl Proxies {
-    /// What `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say, as curl reads them, of the way to `gateways`.
+    /// What `HTTPS_PROXY`, `ALL_PROXY`, `HTTP_PROXY` and `NO_PROXY` say, as curl reads them, of the way to `gateways`.
     ///
     /// # Errors
     /// [`InvalidProxy`] if a proxy would be on that way, and one of the variables names none that is spoken.
@@ -76,9 +77,9 @@ impl Proxies {
     }
 }
 
-/// Who names a proxy; the first one that is set counts, in either case.
+/// Who names a proxy; the first one that is set counts.
 const VARIABLES: [&str; 6] =
-    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// Whom no proxy leads to.
 fn except() -> String {
@@ -91,7 +92,9 @@ fn is_understood(proxy: &str) -> bool {
 }
 
 fn speaks(proxy: &Intercept) -> bool {
-    matches!(proxy.uri().scheme_str(), Some("http" | "socks5" | "socks5h"))
+    // A token would pass for the name of a host, and be looked up.
+    let is_host = proxy.uri().host().is_some_and(|host| !discreet::is_token(host));
+    is_host && matches!(proxy.uri().scheme_str(), Some("http" | "socks5" | "socks5h"))
 }
 
 impl fmt::Debug for Proxies {

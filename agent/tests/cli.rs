@@ -109,6 +109,68 @@ fn a_malformed_token_ends_with_78_and_is_not_repeated() {
 }
 
 #[test]
+fn a_whole_token_in_the_wrong_place_is_never_repeated() {
+    let directory = Directory::new("whole");
+    let config = directory.file("agent.toml", &format!("target = '3000'\ntoken_file = '{OTHER_TOKEN}'\n"));
+    let cut = &OTHER_TOKEN[..OTHER_TOKEN.len() - 3];
+    let url = format!("grpc://{OTHER_TOKEN}");
+    let route = format!("/a={OTHER_TOKEN}");
+    let needs_file = "that is a token, and the name of a file is needed";
+    for (arguments, expected, said) in [
+        (&["validate", "3000", "--token-file", OTHER_TOKEN][..], 2, needs_file),
+        (&["connect", "3000", "--token-file", cut], 2, needs_file),
+        (&["sign", "--id", "myapp", "--token-file", OTHER_TOKEN], 2, needs_file),
+        (&["validate", "--config", &config], 78, needs_file),
+        (&["validate", "--config", OTHER_TOKEN], 78, "cannot read the configuration file itk_b7_***"),
+        (&["connect", OTHER_TOKEN], 78, "`itk_b7_***` is not a local service"),
+        (&["connect", "3000", OTHER_TOKEN], 2, "unexpected argument 'itk_b7_***'"),
+        (&["connect", "3000", "--gateway", OTHER_TOKEN], 78, "`itk_b7_***` is not a gateway"),
+        (&["connect", "3000", "--gateway", &url], 78, "`grpc://itk_b7_***` is not a gateway"),
+        (&["sign", "--id", "myapp", "--gateway", &url], 78, "`grpc://itk_b7_***` is not a gateway"),
+        (&["connect", "3000", "--id", OTHER_TOKEN], 78, "`itk_b7_***` cannot be the agent's --id"),
+        (&["connect", "3000", "--host", OTHER_TOKEN], 78, "`itk_b7_***` cannot be the --host"),
+        (&["connect", "3000", "--route", &route], 78, "`itk_b7_***` is not a local service"),
+        (&["connect", "3000", "--grace-period", OTHER_TOKEN], 2, "invalid value 'itk_b7_***'"),
+        (&["connect", "3000", "--proxy", OTHER_TOKEN], 78, "--proxy names no proxy"),
+        (&["connect", "3000", "--tls-server-name", OTHER_TOKEN], 78, "--tls-server-name is not usable"),
+        (&["sign", "--id", OTHER_TOKEN], 2, "invalid value 'itk_b7_***'"),
+        (&["status", OTHER_TOKEN], 69, "no agent `itk_b7_***`"),
+        (&["completions", OTHER_TOKEN], 2, "invalid value 'itk_b7_***'"),
+        (&["man", OTHER_TOKEN], 78, "no command `itk_b7_***`"),
+        (&[OTHER_TOKEN], 2, "unrecognized subcommand 'itk_b7_***'"),
+    ] {
+        let (code, stdout, stderr) = outcome(program().args(arguments).env("TMPDIR", directory.path("")));
+        assert_eq!(code, Some(expected), "{stderr}");
+        assert!(stderr.contains(said), "{said}: {stderr}");
+        assert!(!(stdout + &stderr).contains("ADRWeJAS"), "{stderr}");
+    }
+    let (code, _, stderr) =
+        outcome(program().args(["validate", "3000"]).env("INDRANET_TOKEN_FILE", OTHER_TOKEN));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(
+        stderr.contains(needs_file) && stderr.contains("'INDRANET_TOKEN_FILE (--token-file <FILE>)'"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("ADRWeJAS"), "{stderr}");
+}
+
+#[test]
+fn a_variable_with_a_wrong_value_is_named() {
+    for (variable, value, named) in [
+        ("INDRANET_GRACE_PERIOD", "5", "'5' for 'INDRANET_GRACE_PERIOD (--grace-period <TIME>)'"),
+        ("INDRANET_LOG_FORMAT", "xml", "'xml' for 'INDRANET_LOG_FORMAT (--log-format <FORMAT>)'"),
+        ("INDRANET_QUIET", "perhaps", "'perhaps' for 'INDRANET_QUIET (--quiet[=<BOOL>])'"),
+    ] {
+        let (code, _, stderr) = outcome(program().args(["validate", "3000"]).env(variable, value));
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(named), "{stderr}");
+    }
+    let wrong_flag = ["validate", "3000", "--grace-period", "6"];
+    let (_, _, stderr) = outcome(program().args(wrong_flag).env("INDRANET_GRACE_PERIOD", "5s"));
+    assert!(stderr.contains("'6' for '--grace-period <TIME>'"), "{stderr}");
+}
+
+#[test]
 fn a_token_in_the_file_is_refused_and_not_repeated() {
     let directory = Directory::new("token-key");
     let config = directory.file("agent.toml", &format!("target = '3000'\ntoken = '{TOKEN}'\n"));
@@ -142,7 +204,7 @@ fn a_flag_goes_before_a_variable_and_a_variable_before_the_file() {
             .env("INDRANET_GATEWAY", "ws://one,http://two:9000"),
     );
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.starts_with("configuration ok\n"), "{stdout}");
+    assert!(stdout.starts_with("# configuration ok\n"), "{stdout}");
     for line in [
         "target = \"http://127.0.0.1:3000\"",
         "id = \"env\"",
@@ -172,7 +234,7 @@ fn services_for_some_paths_come_from_flags_or_from_the_file() {
     assert!(stdout.contains(table) && stdout.contains("target = \"https://web:443\""), "{stdout}");
     assert!(stdout.contains("host = \"upstream\""), "{stdout}");
 
-    let again = directory.file("again.toml", stdout.split_once("\n\n").unwrap().1);
+    let again = directory.file("again.toml", &stdout);
     assert_eq!(
         run(&["validate", "--config", &again])
             .1
@@ -252,6 +314,10 @@ fn the_proxy_is_shown_without_its_password_and_one_that_cannot_be_used_is_refuse
         (&[("HTTPS_PROXY", "http://proxy:3128")], &[], "http://proxy:3128"),
         (&[("https_proxy", "http://user:PASSWORD@proxy:3128")], &[], "http://***@proxy:3128"),
         (&[("HTTPS_PROXY", "http://proxy:3128")], &["--proxy", "none"], "none"),
+        (&[("HTTP_PROXY", "http://b:1"), ("ALL_PROXY", "http://a:1")], &[], "http://a:1"),
+        (&[("HTTP_PROXY", "http://b:1")], &[], "http://b:1"),
+        (&[("HTTPS_PROXY", "http://b:1"), ("ALL_PROXY", "http://a:1")], &[], "http://b:1"),
+        (&[("NO_PROXY", "example.com")], &["--proxy", "http://b:1"], "none"),
         (&[("HTTPS_PROXY", "ftp://proxy"), ("NO_PROXY", "example.com")], &[], "none"),
     ] {
         let (code, stdout, stderr) = validate(variables, arguments);
@@ -391,6 +457,17 @@ fn from_json(connect: &Value) -> ConnectRequest {
 #[test]
 fn two_signed_frames_differ() {
     assert_ne!(run(&["sign", "--id", "myapp"]).1, run(&["sign", "--id", "myapp"]).1);
+}
+
+#[test]
+fn the_flag_for_trials_is_not_proposed() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, stdout, stderr) = run(&["completions", shell]);
+        assert_eq!(code, Some(0), "{stderr}");
+        let others = stdout.replace("token-file", "");
+        assert!(others.len() < stdout.len(), "{shell}");
+        assert!(!others.contains("--token") && !others.contains("-l token"), "{shell}: {others}");
+    }
 }
 
 #[test]

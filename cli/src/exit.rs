@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::discreet;
+
 /// How a program ends. The numbers are those of `sysexits.h`, where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -43,8 +45,10 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.error)?;
-        self.error.chain().skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
+        let causes = self.error.chain().skip(1).map(|cause| format!("\n  caused by: {cause}"));
+        let text = format!("error: {}{}", self.error, causes.collect::<String>());
+        // What was given is named in many places, and some of it is a secret that should stand elsewhere.
+        f.write_str(&discreet::redacted(&text))
     }
 }
 
@@ -61,6 +65,13 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("cannot read it")]
     struct Unreadable(#[source] std::io::Error);
+
+    #[test]
+    fn a_failure_repeats_no_token() {
+        let token = "itk_k3v9_q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng";
+        let failure = Failure::configuration(Unreadable(std::io::Error::other(token)));
+        assert_eq!(failure.to_string(), "error: cannot read it\n  caused by: itk_k3v9_***");
+    }
 
     #[test]
     fn a_failure_names_every_cause_on_its_own_line() {

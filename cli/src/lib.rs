@@ -3,6 +3,7 @@
 //! - [`run`], [`Failure`] and [`Exit`]: from arguments to an exit code, with errors printed in one place.
 //! - [`block_on`]: on which threads a program runs.
 //! - [`Layers`] and [`Layer`]: one struct of settings filled from flags, the environment and a TOML file.
+//! - [`discreet`]: secrets that stand where they should not, and are not repeated.
 //! - [`operators`]: how operators are answered over HTTP.
 //! - [`log`]: what is logged, in which format, and what never is.
 //! - [`audit`]: a file for what must not be lost among other lines.
@@ -17,6 +18,7 @@
 pub mod audit;
 mod crypto;
 pub mod der;
+pub mod discreet;
 mod exit;
 mod file;
 mod fingerprint;

@@ -18,13 +18,32 @@ impl Completions {
     /// # Errors
     /// [`Failure`] if stdout cannot be written.
     pub fn print<C: CommandFactory>(&self) -> Result<(), Failure> {
-        let mut command = program::command::<C>();
+        let mut command = without_hidden(&program::command::<C>());
         let name = command.get_name().to_owned();
         // Written to memory first: clap_complete panics when its writer fails.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, name, &mut script);
         output::write(&script).map_err(Failure::runtime)
     }
+}
+
+/// What is completed of a command, which clap_complete does not ask: what help hides shall not be proposed. Arguments cannot be
+/// taken away from a command, so this is a new one.
+fn without_hidden(command: &Command) -> Command {
+    // It lives as long as the program, which prints a script and ends.
+    let name: &'static str = command.get_name().to_owned().leak();
+    let mut shown = Command::new(name)
+        .args(command.get_arguments().filter(|argument| !argument.is_hide_set()).cloned())
+        .subcommands(command.get_subcommands().map(without_hidden))
+        .propagate_version(command.is_propagate_version_set());
+    if let Some(about) = command.get_about() {
+        shown = shown.about(about.clone());
+    }
+    if let Some(about) = command.get_long_about() {
+        shown = shown.long_about(about.clone());
+    }
+    // That there is one is all that counts.
+    if command.get_version().is_some() { shown.version("0") } else { shown }
 }
 
 /// Print a manual page in roff, e.g. for `man -l -`

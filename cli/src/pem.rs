@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use rustls::{
-    RootCertStore,
+    CertificateError, OtherError, RootCertStore,
     crypto::CryptoProvider,
     pki_types::{
         CertificateDer, PrivateKeyDer,
@@ -71,6 +71,13 @@ pub fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Certif
 
 fn unusable(path: &Path, error: &rustls::Error) -> PemError {
     let problem = match error {
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
+            match other.downcast_ref() {
+                Some(webpki::Error::UnsupportedCertVersion) => return PemError::Version(path.to_owned()),
+                Some(problem) => crate::in_words(problem),
+                None => other.to_string(),
+            }
+        }
         rustls::Error::InvalidCertificate(problem) => crate::in_words(problem),
         other => other.to_string(),
     };
@@ -99,6 +106,16 @@ mod tests {
 
     use super::*;
 
+    /// Made by `openssl x509 -req` without -extfile.
+    const VERSION_1: &str = "-----BEGIN CERTIFICATE-----\n\
+        MIIBHDCBwgIUJgkujky0kYvPoNgpqwPwROvB+RUwCgYIKoZIzj0EAwIwETEPMA0G\n\
+        A1UEAwwGYWdlbnRzMB4XDTI2MTEyNjIyMDExMFoXDTI3MDIyNDIyMDExMFowEDEO\n\
+        MAwGA1UEAwwFbXlhcHAwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATqDEGYUG0r\n\
+        tt32ECue2HcVCFyq5l0SG6BEz4oBXIKViEBnVz1kqS3iNQZDDYjFdTY1VH0SL0tK\n\
+        NbbzP0SsiSImMAoGCCqGSM49BAMCA0kAMEYCIQDWMLcQcmY0UyhqZjN/q/YHhOwu\n\
+        O2hgryryFQBs9334qAIhAIa9OZkicHVYaED3YnzPhJ/0b1RwiZDDi5hP+zrLSqNl\n\
+        -----END CERTIFICATE-----\n";
+
     /// What is said of a certificate and a key with this content.
     fn said(cert: &[u8], key: &[u8]) -> String {
         let directory = tempfile::tempdir().unwrap();
@@ -110,6 +127,17 @@ mod tests {
         let error = pair(&files[0], &files[1], &crate::provider()).unwrap_err();
         assert!(std::error::Error::source(&error).is_none(), "it would be told twice");
         error.to_string().replace(&*directory.path().to_string_lossy(), "DIR")
+    }
+
+    #[test]
+    fn a_certificate_of_version_1_is_named_with_its_remedy() {
+        let key = KeyPair::generate().unwrap().serialize_pem();
+        let said = said(VERSION_1.as_bytes(), key.as_bytes());
+        for part in
+            ["DIR/cert.pem", "X.509 version 1", "-extfile", "basicConstraints=CA:FALSE", "=clientAuth"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use self::settings::Settings;
 /// Every option of a command can also be given as the environment variable that its help names, and those of `serve`
 /// in a TOML file as well. A flag goes before a variable, a variable before the file.
 ///
-/// Exit codes: 0 success, 1 failure while running, 2 wrong usage, 78 wrong configuration.
+/// Exit codes: 0 success, 1 failure while running, 2 wrong usage or a variable that does not parse, 78 wrong configuration.
 #[derive(Debug, Parser)]
 #[command(name = "gateway-tunnel", version, propagate_version = true)]
 pub(crate) struct Arguments {

@@ -119,7 +119,7 @@ fn a_flag_goes_before_a_variable_and_a_variable_before_the_file() {
             .env("INDRANET_DOMAIN", "one.example,two.example"),
     );
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.starts_with("configuration ok\n"), "{stdout}");
+    assert!(stdout.starts_with("# configuration ok\n"), "{stdout}");
     for line in [
         "response_timeout = \"2s\"",
         "idle_timeout = \"3s\"",

@@ -60,7 +60,7 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
     };
     let toml = output::settings(&settings).map_err(Failure::runtime)?;
     let origin = file.map_or("no file".to_owned(), |file| file.display().to_string());
-    output::write(format!("configuration ok\n\n# from flags, environment and {origin}\n{toml}").as_bytes())
+    output::write(format!("# configuration ok\n\n# from flags, environment and {origin}\n{toml}").as_bytes())
         .map_err(Failure::runtime)
 }
 

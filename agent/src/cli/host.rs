@@ -1,5 +1,7 @@
 use std::net::Ipv6Addr;
 
+use ::cli::discreet;
+
 /// Longest host name in characters (RFC 1035, section 2.3.4).
 const MAX_HOST: usize = 253;
 
@@ -38,9 +40,10 @@ pub(super) fn port(digits: &str) -> Option<u16> {
     (number != 0).then_some(number)
 }
 
+/// A token would pass, and be looked up by everybody's name servers.
 fn is_host(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    (1..=MAX_HOST).contains(&text.len()) && text.bytes().all(allowed)
+    (1..=MAX_HOST).contains(&text.len()) && text.bytes().all(allowed) && !discreet::is_token(text)
 }
 
 #[cfg(test)]
@@ -75,8 +78,21 @@ mod tests {
     #[test]
     fn anything_else_is_no_host() {
         for text in [
-            "", ":80", "a:", "a:0", "a:+80", "a:65536", "::1", "[::1", "[::1]80", "[a]", "a b", "u@h", "a/b",
+            "",
+            ":80",
+            "a:",
+            "a:0",
+            "a:+80",
+            "a:65536",
+            "::1",
+            "[::1",
+            "[::1]80",
+            "[a]",
+            "a b",
+            "u@h",
+            "a/b",
             "ü",
+            "itk_k3v9_q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng",
         ] {
             assert_eq!(host_and_port(text), None, "{text}");
         }

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use agent::ChannelBinding;
 use clap::builder::BoolishValueParser;
-use cli::{Span, log::Format};
+use cli::{Span, discreet, log::Format};
 use serde::{Deserialize, Serialize};
 
 use super::{credential::TokenText, proxy::ProxyText, target::Protocol};
@@ -56,7 +56,8 @@ pub(super) struct Settings {
     #[arg(long, env = "INDRANET_GATEWAY", value_name = "URL", value_delimiter = ',')]
     #[serde(deserialize_with = "cli::one_or_many")]
     pub(super) gateway: Vec<String>,
-    /// Proxy on the way to the gateway, http:// or socks5://, or `none` [default: HTTPS_PROXY, ALL_PROXY and NO_PROXY]
+    /// Proxy on the way to the gateway, http:// or socks5://, or `none`; not for hosts in NO_PROXY [default: the first of
+    /// HTTPS_PROXY, ALL_PROXY and HTTP_PROXY that is set]
     #[arg(long, env = "INDRANET_PROXY", value_name = "URL", hide_env_values = true)]
     pub(super) proxy: Option<ProxyText>,
     /// PEM file with certificates to know the gateway by, besides those that this machine trusts
@@ -95,7 +96,8 @@ pub(super) struct Settings {
     #[serde(skip)]
     pub(super) token: Option<TokenText>,
     /// File that holds the token, instead of the variable INDRANET_TOKEN
-    #[arg(long, env = "INDRANET_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "INDRANET_TOKEN_FILE", value_name = "FILE", value_parser = discreet::file())]
+    #[serde(deserialize_with = "discreet::deserialize_file")]
     pub(super) token_file: Option<PathBuf>,
     /// Give up after this many failed attempts in a row [default: never]
     #[arg(long, env = "INDRANET_MAX_RETRIES", value_name = "N")]

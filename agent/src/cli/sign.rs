@@ -4,7 +4,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ::cli::{Failure, output};
+use ::cli::{Failure, discreet, output};
 use agent::connect_request;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use proto::{AgentId, ConnectRequest, Feature, auth::NONCE_LEN};
@@ -35,7 +35,7 @@ pub(super) struct Sign {
     #[arg(long, hide = true)]
     token: Option<TokenText>,
     /// File that holds the token, instead of the variable INDRANET_TOKEN
-    #[arg(long, env = "INDRANET_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "INDRANET_TOKEN_FILE", value_name = "FILE", value_parser = discreet::file())]
     token_file: Option<PathBuf>,
 }
 

@@ -22,7 +22,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
-use super::{DialError, Inbound, Outbound};
+use super::{
+    DialError, Inbound, Outbound,
+    heard::{First, Heard},
+};
 use crate::GatewayUrl;
 
 /// Opens the bidirectional stream on a connection of its own.
@@ -33,6 +36,7 @@ pub(super) async fn open<S>(url: &GatewayUrl, stream: S, outbound: Outbound) -> 
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (stream, first) = Heard::new(stream);
     let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(limits::H2_STREAM_WINDOW)
@@ -41,14 +45,15 @@ where
         .max_header_list_size(limits::H2_MAX_HEADER_LIST)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| no_answer(url, error))?;
+        .map_err(|error| no_answer(url, error, &first))?;
     let connection = AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection to the gateway ended");
         }
     }));
     let refused = |status: Status| DialError::Stream(describe(&status));
-    let response = sender.send_request(call(url, outbound)).await.map_err(|error| no_answer(url, error))?;
+    let response =
+        sender.send_request(call(url, outbound)).await.map_err(|error| no_answer(url, error, &first))?;
     if response.headers().contains_key(proto::ERROR_FIELD) {
         return Err(DialError::ClientsPort);
     }
@@ -58,9 +63,9 @@ where
     Ok(Box::pin(Frames { body, messages, status: head.status, ended, _connection: connection }))
 }
 
-/// Nobody answered in HTTP/2. Which of many errors it is depends on who is faster.
-fn no_answer(url: &GatewayUrl, error: hyper::Error) -> DialError {
-    let hint = if url.tls { "" } else { "; if it speaks TLS, dial grpcs://" };
+/// Nobody answered in HTTP/2. Which of many errors it is depends on who is faster. TLS is a guess, and none at all if nothing came.
+fn no_answer(url: &GatewayUrl, error: hyper::Error, first: &First) -> DialError {
+    let hint = if !url.tls && first.is_foreign() { "; if it speaks TLS, dial grpcs://" } else { "" };
     DialError::NoHttp2 { reason: describe(&status(error)), hint }
 }
 

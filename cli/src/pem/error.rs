@@ -42,6 +42,14 @@ pub enum PemError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A certificate in it is of version 1.
+    #[error(
+        "{} holds a certificate of X.509 version 1, and 3 is needed; `openssl x509 -req` makes one with -extfile FILE, where FILE \
+         has the lines basicConstraints=CA:FALSE and extendedKeyUsage=clientAuth (for a server serverAuth, and \
+         subjectAltName=DNS:NAME)",
+        .0.display()
+    )]
+    Version(PathBuf),
     /// The key in it is of a kind that cannot be used.
     #[error(
         "the key in {} cannot be used: it is {kind}, and RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519 is \

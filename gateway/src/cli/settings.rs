@@ -1,7 +1,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::builder::BoolishValueParser;
-use cli::{Span, log::Format};
+use cli::{Span, discreet, log::Format};
 use gateway::{
     Challenge, Instances, Pages,
     edge::{AgentSettings, DefaultSettings, Size},
@@ -43,7 +43,8 @@ pub(crate) struct Settings {
     #[serde(deserialize_with = "cli::one_or_many")]
     pub(super) domain: Vec<String>,
     /// The file that `token new` writes; changes to it take effect at once
-    #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE", value_parser = super::discreet::file())]
+    #[arg(long, env = "INDRANET_TOKENS", value_name = "FILE", value_parser = discreet::file())]
+    #[serde(deserialize_with = "discreet::deserialize_file")]
     pub(super) tokens: Option<PathBuf>,
     /// PEM file with a certificate and its chain: turns TLS on for clients and agents. May be repeated, each with its --tls-key;
     /// the name that is asked for decides, the first one is for all others
@@ -140,7 +141,8 @@ pub(crate) struct Settings {
     pub(super) redirect_to_https: Option<bool>,
     /// The master key that secrets of derived tokens come from
     /// [default: $CREDENTIALS_DIRECTORY/indranet-master-key, if it is there]
-    #[arg(long, env = "INDRANET_MASTER_KEY_FILE", value_name = "FILE")]
+    #[arg(long, env = "INDRANET_MASTER_KEY_FILE", value_name = "FILE", value_parser = discreet::file())]
+    #[serde(deserialize_with = "discreet::deserialize_file")]
     pub(super) master_key_file: Option<PathBuf>,
     /// Append who comes, goes and is refused to this file, a line of JSON each [default: only the log]
     #[arg(long, env = "INDRANET_AUDIT_LOG", value_name = "FILE")]

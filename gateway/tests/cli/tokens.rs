@@ -151,6 +151,38 @@ fn a_whole_token_stands_for_its_id_and_is_never_repeated() {
 }
 
 #[test]
+fn a_whole_master_key_is_never_repeated() {
+    let directory = Directory::new("master");
+    let tokens = directory.path("tokens.toml");
+    let (_, key, _) = run(&["key", "new"]);
+    let key = key.trim_end();
+    let line = format!("tokens = '{tokens}'\nmaster_key_file = '{key}'\n");
+    let config = directory.file("gateway.toml", &line);
+    let hex = "0123456789abcdef".repeat(4);
+    let serve = ["validate", "--domain", "t.test", "--tokens", &tokens, "--master-key-file"];
+    let new = ["token", "new", "--agent-id", "shop", "--tokens", &tokens, "--master-key-file"];
+    for (arguments, expected) in [
+        ([&serve[..], &[key]].concat(), 2),
+        ([&serve[..], &[&hex]].concat(), 2),
+        ([&new[..], &[key]].concat(), 2),
+        (vec!["token", "list", "--tokens", key], 2),
+        (vec!["validate", "--domain", "t.test", "--config", &config], 78),
+    ] {
+        let (code, stdout, stderr) = run(&arguments);
+        assert_eq!(code, Some(expected), "{stderr}");
+        assert!(stderr.contains("that is a master key, and the name of a file is needed"), "{stderr}");
+        assert!(
+            !(stdout + &stderr).contains(&arguments[arguments.len() - 1][..8]) || expected == 78,
+            "{stderr}"
+        );
+        assert!(!stderr.contains(&key[..8]), "{stderr}");
+    }
+    let (code, _, stderr) = run(&["token", "list", "--tokens", &tokens, key]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("unexpected argument '***'"), "{stderr}");
+}
+
+#[test]
 fn what_the_audit_log_does_not_take_is_said() {
     let directory = Directory::new("full");
     let tokens = directory.path("tokens.toml");

@@ -5,6 +5,7 @@ use std::{env, path::PathBuf};
 use ::cli::{
     Failure,
     audit::{AuditFile, AuditFileError},
+    discreet,
     log::{self, Format},
 };
 use gateway::{
@@ -13,8 +14,6 @@ use gateway::{
 };
 use proto::TokenId;
 use session::AUDIT;
-
-use super::super::discreet;
 
 /// The name under which systemd hands out the master key (`LoadCredential=indranet-master-key:...`).
 const SYSTEMD_NAME: &str = "indranet-master-key";
@@ -36,7 +35,7 @@ impl Tokens {
 pub(super) struct Master {
     /// Derive the secret from the master key in this file, so that the token file holds none
     /// [default: $CREDENTIALS_DIRECTORY/indranet-master-key, if it is there]
-    #[arg(long, env = "INDRANET_MASTER_KEY_FILE", value_name = "FILE")]
+    #[arg(long, env = "INDRANET_MASTER_KEY_FILE", value_name = "FILE", value_parser = discreet::file())]
     master_key_file: Option<PathBuf>,
 }
 
