@@ -2,19 +2,11 @@
 
 mod cli;
 
-use std::{
-    io::{self, IsTerminal as _},
-    net::SocketAddr,
-    process::ExitCode,
-};
+use std::{io, net::SocketAddr, process::ExitCode};
 
-use ::cli::{Exit, Failure, Shutdown};
-use agent::{Agent, Nudge, RunError, admin::Admin, network, status::socket::Socket, ui};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-};
-use tokio_util::sync::CancellationToken;
+use ::cli::{Exit, Failure, Shutdown, signals};
+use agent::{Agent, RunError, admin::Admin, network, status::socket::Socket, ui};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 /// Half of what a small request costs outside the kernel is memory that lives for a moment; the system's allocator takes
@@ -63,7 +55,12 @@ async fn run(
     let agent = Agent::new(config, observer);
     let mut beside = JoinSet::new();
     beside.spawn(network::watch(agent.nudge()));
-    beside.spawn(on_hangup(agent.nudge(), shutdown.drain.clone()).map_err(Failure::runtime)?);
+    let nudge = agent.nudge();
+    let asked = move || {
+        info!("SIGHUP: asking every link whether it still works, and connecting at once where there is none");
+        nudge.nudge();
+    };
+    signals::on_hangup(shutdown.drain.clone(), asked).map_err(Failure::runtime)?;
     if let Some(addr) = sides.admin {
         let admin =
             Admin::bind(addr).await.map_err(|source| Failure::runtime(AdminError { addr, source }))?;
@@ -98,22 +95,4 @@ async fn run(
 struct AdminError {
     addr: SocketAddr,
     source: io::Error,
-}
-
-/// Gives a nudge for every SIGHUP, unless it means that the terminal is gone: then nobody wants this agent any more.
-fn on_hangup(nudge: Nudge, drain: CancellationToken) -> io::Result<impl Future<Output = ()>> {
-    let mut hangups = signal(SignalKind::hangup())?;
-    let attended = io::stderr().is_terminal();
-    Ok(async move {
-        while hangups.recv().await.is_some() {
-            if attended && !io::stderr().is_terminal() {
-                drain.cancel();
-                continue;
-            }
-            info!(
-                "SIGHUP: asking every link whether it still works, and connecting at once where there is none"
-            );
-            nudge.nudge();
-        }
-    })
 }

@@ -36,7 +36,8 @@ pub fn watch() -> io::Result<Shutdown> {
     Ok(shutdown)
 }
 
-/// Does `command` at every SIGHUP, which ends the process otherwise.
+/// Does `command` at every SIGHUP, which ends the process otherwise. Where it says that the terminal is gone on which this
+/// process was started, nobody wants it any more, and it begins to `drain`.
 ///
 /// # Errors
 /// What the system says if the handler cannot be installed.
@@ -44,13 +45,21 @@ pub fn watch() -> io::Result<Shutdown> {
 /// # Panics
 /// Outside a tokio runtime.
 #[cfg(unix)]
-pub fn on_hangup(command: impl Fn() + Send + 'static) -> io::Result<()> {
+pub fn on_hangup(drain: CancellationToken, command: impl Fn() + Send + 'static) -> io::Result<()> {
+    use std::io::IsTerminal as _;
+
     use tokio::signal::unix::{SignalKind, signal};
+
     let mut hangup = signal(SignalKind::hangup())?;
+    let attended = io::stderr().is_terminal();
     // Not tracked, for the same reason as above.
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            command();
+            if attended && !io::stderr().is_terminal() {
+                drain.cancel();
+            } else {
+                command();
+            }
         }
     });
     Ok(())

@@ -23,10 +23,13 @@ pub(super) fn serve(layers: Layers<Settings>) -> Result<(), Failure> {
     }
     config.audit = audit.clone();
     ::cli::block_on(async {
-        if let Some(audit) = audit {
-            signals::on_hangup(move || reopen(&audit)).map_err(Failure::runtime)?;
-        }
-        crate::serve(config, threads, signals::watch().map_err(Failure::runtime)?).await
+        let shutdown = signals::watch().map_err(Failure::runtime)?;
+        let asked = move || match &audit {
+            Some(audit) => reopen(audit),
+            None => tracing::info!("SIGHUP: nothing to do; files that change are read again without it"),
+        };
+        signals::on_hangup(shutdown.drain.clone(), asked).map_err(Failure::runtime)?;
+        crate::serve(config, threads, shutdown).await
     })
 }
 

@@ -51,8 +51,12 @@ impl Gateway {
     }
 
     fn terminate(&self) {
+        self.send(Signal::TERM);
+    }
+
+    fn send(&self, signal: Signal) {
         let id = Pid::from_raw(self.process.id().try_into().unwrap()).unwrap();
-        kill_process(id, Signal::TERM).unwrap();
+        kill_process(id, signal).unwrap();
     }
 
     fn ends(mut self) {
@@ -230,6 +234,18 @@ fn a_newer_process_takes_over() {
         gateway.ends();
         gateway = heir;
     }
+}
+
+#[test]
+fn a_hangup_ends_nobody_without_a_terminal() {
+    let directory = Directory::new("hangup");
+    let tokens = directory.file("tokens.toml", "");
+    let mut gateway = serve(&mut program(), &tokens, None);
+    gateway.send(Signal::HUP);
+    gateway.logs("SIGHUP");
+    assert!(Client::connect(gateway.address("http")).ask("/").starts_with("HTTP/1.1 404 "));
+    gateway.terminate();
+    gateway.ends();
 }
 
 #[test]
