@@ -92,7 +92,9 @@ impl Ending {
         };
         // From here on no heir may have these sockets.
         drop(self.elder.take());
-        if let Some(ports) = self.ports.as_ref().filter(|_ports| quiet == Some(SHARED_QUIET)) {
+        if quiet == Some(SHARED_QUIET)
+            && let Some(ports) = &self.ports
+        {
             ports.ignore_newcomers();
         }
         self.life.on_end(quiet);

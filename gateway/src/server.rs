@@ -283,7 +283,8 @@ impl Gateway {
             }
         }
         ending.predecessor = ending.predecessor.take().map(Predecessor::keep);
-        if let Some(ports) = ending.ports.clone().filter(|_ports| config.reuse_port)
+        if config.reuse_port
+            && let Some(ports) = ending.ports.clone()
             && let Some(name) = ports.name()
         {
             let pauses = ending.clients.pauses().clone();

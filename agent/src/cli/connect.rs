@@ -58,10 +58,7 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
         insecure_skip_verify,
         ..checked.into_settings()
     };
-    let toml = output::settings(&settings).map_err(Failure::runtime)?;
-    let origin = file.map_or("no file".to_owned(), |file| file.display().to_string());
-    output::write(format!("# configuration ok\n\n# from flags, environment and {origin}\n{toml}").as_bytes())
-        .map_err(Failure::runtime)
+    output::verdict(&settings, file.as_deref())
 }
 
 /// The variable with the token lies below both flags, but above the file, which can only name a file in turn.

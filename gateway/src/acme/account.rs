@@ -1,5 +1,6 @@
 //! Who this gateway is to an authority (RFC 8555, section 7.3).
 
+use cli::pem::PemError;
 use instant_acme::{Account, AccountBuilder, HttpClient, NewAccount};
 use tracing::info;
 use zeroize::Zeroizing;
@@ -10,7 +11,6 @@ use super::{
     order::OrderError,
     transport::Transport,
 };
-use cli::pem::PemError;
 
 /// Why there is no account.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 use std::{error::Error, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use cli::pem::PemError;
 use http::{Request, Uri, header::HOST, uri::Scheme};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::client::conn::http1;
@@ -16,7 +17,6 @@ use tracing::warn;
 
 use super::AcmeConfig;
 use crate::tls;
-use cli::pem::PemError;
 
 /// For one request.
 const PATIENCE: Duration = Duration::from_secs(30);

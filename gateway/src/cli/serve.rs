@@ -49,10 +49,7 @@ pub(super) fn validate(layers: Layers<Settings>) -> Result<(), Failure> {
         AuditFile::check(path).map_err(Failure::configuration)?;
     }
     let settings = begin(settings, None)?.into_settings();
-    let toml = output::settings(&settings).map_err(Failure::runtime)?;
-    let origin = file.map_or("no file".to_owned(), |file| file.display().to_string());
-    output::write(format!("# configuration ok\n\n# from flags, environment and {origin}\n{toml}").as_bytes())
-        .map_err(Failure::runtime)
+    output::verdict(&settings, file.as_deref())
 }
 
 /// Logging begins before the check, which may warn; a wrong level is found then as well.

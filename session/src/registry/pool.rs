@@ -74,11 +74,10 @@ impl Pool {
         instances: Instances,
     ) -> Result<Vec<Arc<Session>>, InUse> {
         let is_rival = |other: &Session| !other.is_same_instance(session) && other.rank().is_some();
-        let is_older = || session.process().is_some_and(|process| self.ousted.contains(&process));
         let gives_way = match instances {
             Instances::Pool => false,
             Instances::Refuse => true,
-            Instances::Replace => is_older(),
+            Instances::Replace => session.process().is_some_and(|process| self.ousted.contains(&process)),
         };
         if gives_way && self.sessions.iter().any(|other| is_rival(other)) {
             return Err(InUse);
